@@ -1,0 +1,92 @@
+"""What an adapter is, loading one by its name, and what an HTTP error means.
+
+An adapter tells streamcore one provider's wire format: how a request is written (`encode`), how the body is framed
+(`framing`) and what its frames mean (`Decoder`). It does no I/O and never sees where a network chunk ended. A module
+can be one (PEP 544), and so can any object with these four members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol, cast, runtime_checkable
+
+from .errors import LocalError
+from .events import Event
+from .frames import Frame, Framing
+from .request import HTTPRequest, Request, Target
+
+__all__ = ["Adapter", "EventDecoder", "load", "names"]
+
+GROUP = "streamcore.adapters"
+
+
+class EventDecoder(Protocol):
+    """Turns the frames of one response into events. A new one for each response.
+
+    It may leave out what the reader can supply: `Start` before the first event, `BlockEnd` before `Finish`. Malformed
+    JSON may leave it as msgspec's `DecodeError`, before its state has changed; any other exception is a bug in it.
+    """
+
+    def feed(self, frame: Frame, /) -> list[Event]:
+        """The events of one frame with data; empty if it has no meaning of its own."""
+        ...
+
+    def close(self) -> list[Event]:
+        """The body has ended: what was held back, such as a `Finish` that waited for usage after it. Often empty.
+
+        Returns a `Finish` only if what was fed proves that the answer is whole.
+        """
+        ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """One provider's wire format."""
+
+    @property
+    def url(self) -> str:
+        """The default address, up to the API's root, without a slash at its end."""
+        ...
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """The environment variables that usually hold the key, in the order to look; empty if none is needed."""
+        ...
+
+    @property
+    def framing(self) -> Callable[[], Framing]:
+        """Makes the framing of one response body."""
+        ...
+
+    @property
+    def encode(self) -> Callable[[Request, Target], HTTPRequest]:
+        """Writes the request for a streamed answer. Raises LocalError for what cannot be written at all."""
+        ...
+
+    @property
+    def Decoder(self) -> Callable[[], EventDecoder]:  # noqa: N802 - a class in the modules that implement it
+        """Makes the decoder of one response."""
+        ...
+
+
+@cache
+def load(name: str) -> Adapter:
+    """The adapter registered under this name as an entry point of the group `streamcore.adapters`.
+
+    Raises:
+        LocalError: No adapter has this name (the message lists those there are), or what has it is none.
+    """
+    for entry_point in entry_points(group=GROUP, name=name):
+        adapter: object = entry_point.load()
+        missing = [member for member in ("url", "key_variables", "framing", "encode", "Decoder") if not hasattr(adapter, member)]
+        if missing:
+            raise LocalError(f"{entry_point.value} is not an adapter: it has no {', '.join(missing)}")
+        return cast("Adapter", adapter)
+    raise LocalError(f"no adapter is called {name!r}; there are {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """The names that `load` knows, sorted."""
+    return sorted({entry_point.name for entry_point in entry_points(group=GROUP)})

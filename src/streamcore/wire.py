@@ -1,0 +1,115 @@
+"""What adapters share when they write a request and read JSON back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from .errors import LocalError
+from .request import HTTPRequest, Request, RequestWarning, Target, ToolCall
+
+__all__ = ["Warnings", "arguments", "base64_text", "data_url", "json_text", "opaque", "post", "present"]
+
+_T = TypeVar("_T")
+
+
+class Warnings:
+    """Collects what a provider cannot take while a request is written."""
+
+    def __init__(self) -> None:
+        self._items: list[RequestWarning] = []
+
+    def add(self, field: str, message: str) -> None:
+        """Note that `field` (a path within the request) is not sent as it was given, and why."""
+        self._items.append(RequestWarning(field, message))
+
+    def unsupported(self, request: Request, fields: Sequence[str]) -> None:
+        """Note each of these fields of the request that is set."""
+        for field in fields:
+            if getattr(request, field) not in (None, ()):
+                self.add(field, "not supported by this provider")
+
+    @property
+    def items(self) -> tuple[RequestWarning, ...]:
+        """All that was noted, in order."""
+        return tuple(self._items)
+
+
+def post(
+    url: str,
+    body: Mapping[str, Any],
+    *,
+    target: Target,
+    request: Request,
+    headers: Mapping[str, str],
+    warnings: Warnings,
+    accept: str = "text/event-stream",
+) -> HTTPRequest:
+    """A POST of JSON: `body` without what is None, the request's `extra` over it, the target's headers over `headers`.
+
+    Raises:
+        LocalError: Something in the body is not JSON: NaN, half a surrogate pair, an object of another kind.
+    """
+    fields = {**present(body), **(request.extra or {})}
+    try:
+        data = msgspec.json.encode(fields)
+    except (TypeError, ValueError, UnicodeEncodeError, RecursionError, msgspec.MsgspecError) as error:
+        raise LocalError(f"the request cannot be written as JSON: {error}") from error
+    return HTTPRequest(
+        "POST",
+        url,
+        {
+            "content-type": "application/json",
+            "accept": accept,
+            "accept-encoding": "identity",
+            **headers,
+            **{name.lower(): value for name, value in target.headers.items()},
+        },
+        data,
+        warnings.items,
+    )
+
+
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def base64_text(data: bytes) -> str:
+    """Standard base64, as JSON carries bytes."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def data_url(data: bytes, media_type: str) -> str:
+    """Bytes as a `data:` URL."""
+    return f"data:{media_type};base64,{base64_text(data)}"
+
+
+def arguments(call: ToolCall) -> dict[str, Any]:
+    """A call's arguments as the object that some providers want; {} for none.
+
+    Raises:
+        LocalError: They are not a JSON object.
+    """
+    try:
+        return msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise LocalError(f"the arguments of tool call {call.id!r} ({call.name}) are not a JSON object: {error}") from error
+
+
+def opaque(text: str | None, type: type[_T], /) -> _T | None:
+    """The fields of `type` in what a `BlockEnd` carried; None if there is nothing, or nothing this adapter wrote."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=type)
+    except msgspec.DecodeError:
+        return None
+
+
+def json_text(value: object) -> str:
+    """JSON text of a value; of a `msgspec.Raw`, exactly what was sent."""
+    return msgspec.json.encode(value).decode()
