@@ -7,19 +7,23 @@ can be one (PEP 544), and so can any object with these four members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from .errors import LocalError
-from .events import Event
-from .frames import Frame, Framing
-from .request import HTTPRequest, Request, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .events import Event
+    from .frames import Frame, Framing
+    from .request import HTTPRequest, Request, Target
 
 __all__ = ["Adapter", "EventDecoder", "load", "names"]
 
-GROUP = "streamcore.adapters"
+GROUP: Final = "streamcore.adapters"
+_MEMBERS: Final = ("url", "key_variables", "framing", "encode", "Decoder")
 
 
 class EventDecoder(Protocol):
@@ -80,7 +84,7 @@ def load(name: str) -> Adapter:
     """
     for entry_point in entry_points(group=GROUP, name=name):
         adapter: object = entry_point.load()
-        missing = [member for member in ("url", "key_variables", "framing", "encode", "Decoder") if not hasattr(adapter, member)]
+        missing = [member for member in _MEMBERS if not hasattr(adapter, member)]
         if missing:
             raise LocalError(f"{entry_point.value} is not an adapter: it has no {', '.join(missing)}")
         return cast("Adapter", adapter)

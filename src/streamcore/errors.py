@@ -1,20 +1,22 @@
 """The exceptions.
 
-    Error
-    ├── LocalError          the caller's mistake; nothing was sent
-    └── StreamFailed        the other side's fault, or the road's; carries the `Failure`
-        └── FramingError    raised by a framing on its own; also carries the frames before the fault
+    Exception
+    └── Error
+        ├── LocalError          the caller's mistake; nothing was sent
+        └── StreamFailed        the other side's fault, or the road's; carries the `Failure`
+            └── FramingError    raised by a framing on its own; also carries the frames before the fault
+
+Every one of them pickles.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .events import Failure
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .events import Failure
     from .frames import Frame
 
 __all__ = ["Error", "FramingError", "LocalError", "StreamFailed"]
@@ -28,7 +30,7 @@ class LocalError(Error):
     """A mistake on this side: a request that cannot be sent as it is, an adapter that does not exist."""
 
 
-class StreamFailed(Error):
+class StreamFailed(Error):  # noqa: N818 - says what happened
     """A stream ended in a `Failure`. Everything that came before it has been delivered."""
 
     def __init__(self, failure: Failure) -> None:

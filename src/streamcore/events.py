@@ -209,14 +209,7 @@ class Failure(_Event, frozen=True, gc=False, tag="failure"):
 
 
 Delta: TypeAlias = (
-    TextDelta
-    | ReasoningDelta
-    | RefusalDelta
-    | ToolCallStart
-    | ToolCallDelta
-    | Citation
-    | Attachment
-    | Extension
+    TextDelta | ReasoningDelta | RefusalDelta | ToolCallStart | ToolCallDelta | Citation | Attachment | Extension
 )
 """The events that carry content."""
 

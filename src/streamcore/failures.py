@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
-from typing import Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -24,90 +24,90 @@ _Object: TypeAlias = Mapping[str, object]
 _NONE: Final[_Object] = {}
 
 # Code words in lower case. Quota comes first: 429 means both "wait" and "pay", and only the word tells.
-_WORDS: Final[Mapping[str, FailureKind]] = {
-    **dict.fromkeys(
-        (
-            "insufficient_quota",
-            "credit_balance_exhausted",
-            "billing_error",
-            "billing_hard_limit_reached",
-            "billing_not_active",
-            "payment_required",
-            "enforced_spend_limit_reached",
-            "contract_spend_limit_reached",
-            "insufficient_balance",
-            "servicequotaexceededexception",
-        ),
-        "quota",
+_KINDS: Final[Mapping[FailureKind, tuple[str, ...]]] = {
+    "quota": (
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "billing_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "payment_required",
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "insufficient_balance",
+        "servicequotaexceededexception",
     ),
-    **dict.fromkeys(
-        (
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            "rate_limited",
-            "resource_exhausted",
-            "too_many_requests",
-            "slow_down",
-            "ramp_limit_exceeded",
-            "throttlingexception",
-        ),
-        "rate_limit",
+    "rate_limit": (
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "rate_limited",
+        "resource_exhausted",
+        "too_many_requests",
+        "slow_down",
+        "ramp_limit_exceeded",
+        "throttlingexception",
     ),
-    **dict.fromkeys(
-        (
-            "authentication_error",
-            "authentication",
-            "invalid_api_key",
-            "invalid_authentication",
-            "unauthenticated",
-            "unauthorized",
-            "unrecognizedclientexception",
-        ),
-        "auth",
+    "auth": (
+        "authentication_error",
+        "authentication",
+        "invalid_api_key",
+        "api_key_invalid",
+        "invalid_authentication",
+        "unauthenticated",
+        "unauthorized",
+        "unrecognizedclientexception",
     ),
-    **dict.fromkeys(
-        ("permission_error", "permission_denied", "forbidden", "accessdeniedexception"),
-        "permission",
+    "permission": (
+        "permission_error",
+        "permission_denied",
+        "forbidden",
+        "accessdeniedexception",
     ),
-    **dict.fromkeys(
-        ("not_found_error", "not_found", "model_not_found", "deploymentnotfound", "resourcenotfoundexception"),
+    "not_found": (
+        "not_found_error",
         "not_found",
+        "model_not_found",
+        "deploymentnotfound",
+        "resourcenotfoundexception",
     ),
-    **dict.fromkeys(
-        (
-            "overloaded_error",
-            "overloaded",
-            "server_is_overloaded",
-            "service_unavailable_error",
-            "serviceunavailableexception",
-            "unavailable",
-            "unavailable_error",
-            "provider_overloaded",
-            "provider_unavailable",
-            "engine_overloaded",
-            "modelnotreadyexception",
-        ),
+    "overloaded": (
+        "overloaded_error",
         "overloaded",
+        "server_is_overloaded",
+        "service_unavailable_error",
+        "serviceunavailableexception",
+        "unavailable",
+        "unavailable_error",
+        "provider_overloaded",
+        "provider_unavailable",
+        "engine_overloaded",
+        "modelnotreadyexception",
     ),
-    **dict.fromkeys(("timeout", "timeout_error", "deadline_exceeded", "modeltimeoutexception"), "timeout"),
-    **dict.fromkeys(("cancelled", "canceled"), "cancelled"),
-    **dict.fromkeys(
-        (
-            "invalid_argument",
-            "failed_precondition",
-            "out_of_range",
-            "context_length_exceeded",
-            "exceed_context_size_error",
-            "invalid_prompt",
-            "request_too_large",
-            "payload_too_large",
-            "tool_use_failed",
-            "content_policy_violation",
-            "validationexception",
-        ),
-        "invalid",
+    "timeout": (
+        "timeout",
+        "timeout_error",
+        "deadline_exceeded",
+        "modeltimeoutexception",
+    ),
+    "cancelled": (
+        "cancelled",
+        "canceled",
+    ),
+    "invalid": (
+        "invalid_argument",
+        "failed_precondition",
+        "out_of_range",
+        "context_length_exceeded",
+        "exceed_context_size_error",
+        "invalid_prompt",
+        "request_too_large",
+        "payload_too_large",
+        "tool_use_failed",
+        "content_policy_violation",
+        "validationexception",
     ),
 }
+_WORDS: Final[Mapping[str, FailureKind]] = {word: kind for kind, words in _KINDS.items() for word in words}
 _GENERIC: Final[Mapping[str, FailureKind]] = {
     "invalid_request_error": "invalid",
     "invalid_request": "invalid",
@@ -135,7 +135,14 @@ _STATUSES: Final[Mapping[int, FailureKind]] = {
     529: "overloaded",
 }
 _RETRY_ANYWAY: Final = frozenset({409, 424})  # a conflict or a failed dependency that their SDKs try again
-_REQUEST_IDS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-generation-id")
+_REQUEST_IDS: Final = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-generation-id",
+    "mistral-correlation-id",
+)
 
 
 def shown(data: bytes, size: int = 120) -> str:
@@ -171,9 +178,7 @@ def read_error(body: bytes, *, status: int | None = None, headers: Mapping[str, 
         value: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if isinstance(value, list) and value:
-        value = value[0]  # Google answers a stream request with an array of one error
-    outer = _object(value)
+    outer = _object(next(iter(_list(value)), value))  # Google answers a stream request with an array of one error
     error = outer.get("error")
     inner = _object(error) or _object(_object(outer.get("response")).get("error"))
     if status is None and not error and not inner and "error" not in (outer.get("type"), outer.get("object")):
@@ -213,6 +218,7 @@ def _words(outer: _Object, inner: _Object) -> Iterator[str]:
     details = _object(inner.get("details"))
     metadata = _object(inner.get("metadata"))
     for value in (
+        *(_object(detail).get("reason") for detail in _list(inner.get("details"))),  # of Google's ErrorInfo
         details.get("error_code"),
         metadata.get("error_type"),
         inner.get("code"),
@@ -227,23 +233,23 @@ def _words(outer: _Object, inner: _Object) -> Iterator[str]:
 
 
 def _kind(words: list[str], status: int | None) -> FailureKind:
-    known = [_WORDS[word] for word in words if word in _WORDS]
+    known: list[FailureKind] = [_WORDS[word] for word in words if word in _WORDS]
     if "quota" in known:
         return "quota"
     if known:
         return known[0]
-    if status in _STATUSES:
+    if status is not None and status in _STATUSES:
         return _STATUSES[status]
     if status is not None and status >= 400:
         return "server" if status >= 500 else "invalid"
-    return next((_GENERIC[word] for word in words if word in _GENERIC), "server")
+    generic: list[FailureKind] = [_GENERIC[word] for word in words if word in _GENERIC]
+    return generic[0] if generic else "server"
 
 
 def _retry_after(headers: Mapping[str, str], inner: _Object) -> float | None:
     """Seconds to wait, from the headers or Google's RetryInfo; never negative. A date counts from the answer's own."""
     hints = [(headers.get("retry-after-ms"), 1000.0), (headers.get("retry-after"), 1.0)]
-    details = inner.get("details")
-    for detail in details if isinstance(details, list) else ():
+    for detail in _list(inner.get("details")):
         delay = _object(detail).get("retryDelay")
         if isinstance(delay, str):
             hints.append((delay.removesuffix("s"), 1.0))
@@ -260,22 +266,33 @@ def _retry_after(headers: Mapping[str, str], inner: _Object) -> float | None:
 
 
 def _seconds_until(date: str, now: str | None) -> float:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - loads half the standard library, for a rare header
+
+    def seconds(text: str) -> float:
+        moment = parsedate_to_datetime(text)  # without a zone in HTTP's oldest form, which means UTC too
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
     try:
-        then = parsedate_to_datetime(date).timestamp()
-        return then - (time.time() if now is None else parsedate_to_datetime(now).timestamp())
-    except ValueError:
+        return seconds(date) - (time.time() if now is None else seconds(now))
+    except (ValueError, OverflowError):
         return math.nan
 
 
 def _object(value: object) -> _Object:
-    return value if isinstance(value, dict) else _NONE
+    return cast("_Object", value) if isinstance(value, dict) else _NONE
+
+
+def _list(value: object) -> Sequence[object]:
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _first_text(*values: object) -> str:
-    """The first that is a string, or a list of validation errors (FastAPI's `detail`), as text."""
+    """The first that is a string, or a list of strings or of validation errors (FastAPI's `detail`), as text."""
     for value in values:
         if isinstance(value, str) and value:
             return value
-        if isinstance(value, list) and value:
-            return "; ".join(str(_object(item).get("msg", item)) for item in value)
+        texts = [item if isinstance(item, str) else _object(item).get("msg") for item in _list(value)]
+        joined = "; ".join(text for text in texts if isinstance(text, str))
+        if joined:
+            return joined
     return ""

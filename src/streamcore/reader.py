@@ -8,30 +8,25 @@ comparisons. All others go through `_admit`, which knows the state of every bloc
 leave out (`Start` at the beginning, `BlockEnd` before `Finish`). Nothing the other side sends raises: what is
 malformed, out of order or cut short becomes the `Failure` that ends the stream, after everything before it.
 
-Mending. JSON strings may hold half a surrogate pair (a provider that cuts text by UTF-16 units sends one half in each
-delta), and bodies may hold bytes that are not UTF-8. msgspec refuses both. Such a frame is decoded once more, with
-each lone half carried through as a private-use character and each bad byte as U+FFFD; a high half at the end of a
-delta waits for the next delta of its block and joins a low half there, else it becomes U+FFFD.
+A frame that msgspec refuses is decoded once more, mended (see `mending`). A half of a surrogate pair that ends a
+delta waits for the next event: it becomes part of that, or U+FFFD, or nothing if the stream fails first, so that what
+a cut body gives is a beginning of what the whole one gives.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 from msgspec import DecodeError, structs
 
 from .errors import FramingError
 from .events import (
-    Attachment,
     BlockEnd,
     Citation,
     Event,
     Extension,
     Failure,
     Finish,
-    ReasoningDelta,
-    RefusalDelta,
     Start,
     TextDelta,
     ToolCallDelta,
@@ -39,25 +34,14 @@ from .events import (
     Usage,
 )
 from .failures import find_error, shown
+from .mending import is_deep, mended, unmask, with_text
 
 if TYPE_CHECKING:
     from .adapter import Adapter
     from .frames import Frame, Framing
+    from .mending import TextEvent
 
 __all__ = ["Reader"]
-
-_DEEP: Final = 200  # levels of nesting; CPython's own limit for the whole stack is 1,000, real answers stay under 20
-_TEXT_FIELD: Final = {TextDelta: "text", ReasoningDelta: "text", RefusalDelta: "text", ToolCallDelta: "arguments"}
-_TextEvent: TypeAlias = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta
-
-# One escape of a JSON string. Whole pairs and escaped backslashes match first, so a half that remains stands alone.
-_ESCAPE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-_PRIVATE: Final = 0x10F800 - 0xD800  # U+10F800..U+10FFFF, private use, stand for the halves within a mended frame
-_HALF: Final = re.compile("[\U0010f800-\U0010ffff]")
-_FIRST_LOW: Final = 0xDC00 + _PRIVATE
-_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 class Reader:
@@ -86,7 +70,7 @@ class Reader:
         self._index = -1
         self._blocks: list[type[Event] | None] = []  # what each block takes, None once it has ended
         self._started = False
-        self._half: _TextEvent | None = None  # the first half of a surrogate pair, which ended the last delta
+        self._half: TextEvent | None = None  # the first half of a surrogate pair, which ended the last delta
         self._frames = 0
         self._bytes = 0
         self._usage: Usage | None = None
@@ -116,8 +100,10 @@ class Reader:
         return self.feed_frames(frames) if frames else []
 
     def feed_frames(self, frames: list[Frame]) -> list[Event]:
-        """The events of frames that were cut elsewhere."""
+        """The events of frames that were cut elsewhere; nothing after the last one."""
         events: list[Event] = []
+        if self._outcome is not None:
+            return events
         for frame in frames:
             if not frame.data:
                 continue
@@ -125,13 +111,19 @@ class Reader:
             try:
                 decoded = self._decode(frame)
             except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self._mend(frame, error, events)
+                wrong = self._mend(frame, error, events)
+                if wrong is not None:
+                    self._admit(self._malformed(frame, wrong), events)
+                if self._outcome is not None:
+                    break
                 continue
             for event in decoded:
                 if type(event) is self._type and event.index == self._index:  # type: ignore[union-attr]
                     events.append(event)
                 else:
                     self._admit(event, events)
+            if self._outcome is not None:
+                break
         return events
 
     def close(self, failure: Failure | None = None) -> list[Event]:
@@ -147,25 +139,29 @@ class Reader:
         if failure is None:
             frame = self._framing.close()
             if frame is not None and frame.data:
-                pending = len(frame.data)
-                self._last_frame(frame, events)
-        if failure is None and (error := find_error(self._framing.stray)) is not None:
-            self._admit(error, events)
-        if failure is None or failure.kind in ("timeout", "cancelled"):
+                pending = self._last_frame(frame, events)
+            error = find_error(self._framing.stray)
+            if error is not None:
+                self._admit(error, events)
+        if failure is None or failure.kind in {"timeout", "cancelled"}:
             for event in self._decoder.close():
                 self._admit(event, events)
         self._admit(failure or self._cut_off(pending), events)
         return events
 
-    def _last_frame(self, frame: Frame, events: list[Event]) -> None:
-        """A frame without its end counts if its JSON is whole: real providers omit the last blank line."""
+    def _last_frame(self, frame: Frame, events: list[Event]) -> int:
+        """A frame without its end counts if its JSON is whole: real providers omit the last blank line. Else its size."""
+        self._frames += 1
         try:
             decoded = self._decode(frame)
-        except (DecodeError, UnicodeDecodeError, RecursionError):
-            return
-        self._frames += 1
-        for event in decoded:
-            self._admit(event, events)
+        except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if self._mend(frame, error, events) is not None:
+                self._frames -= 1
+                return len(frame.data)
+        else:
+            for event in decoded:
+                self._admit(event, events)
+        return 0
 
     def _cut_off(self, pending: int) -> Failure:
         stray = self._framing.stray
@@ -173,33 +169,34 @@ class Reader:
             message = f"the body is not a stream of events; it begins {shown(stray)}"
             return Failure("protocol", message, detail="content_type")
         unfinished = f", {pending} bytes into another" if pending else ""
-        message = f"the body ended after {self._bytes} bytes and {self._frames} frames{unfinished}, before the answer did"
+        message = (
+            f"the body ended after {self._bytes} bytes and {self._frames} frames{unfinished}, before the answer did"
+        )
         return Failure("truncated", message)
 
     def _admit(self, event: Event, events: list[Event]) -> None:
         """Take any event, whatever the state; after the last one, nothing."""
         if self._outcome is not None:
             return
+        kind = type(event)
         if self._half is not None:
             half, self._half = self._half, None
-            self._admit(_with_text(half, "\ufffd"), events)
-        kind = type(event)
+            if kind is not Failure:
+                self._admit(with_text(half, "\ufffd"), events)
         if not self._started:
             self._started = True
             if kind is not Start:
                 events.append(Start())
         elif kind is Start:
             event = self._breach("a second Start")
-        if isinstance(event, Finish | Failure):
+        if not isinstance(event, Start | Usage | Finish | Failure) and event.index is not None:
+            event = self._place(event, event.index) or event
+        if isinstance(event, Usage):
+            self._usage = event
+        elif isinstance(event, Finish | Failure):
             if isinstance(event, Finish):
                 events += [BlockEnd(index) for index, takes in enumerate(self._blocks) if takes is not None]
-            self._outcome = event
-        elif isinstance(event, Usage):
-            self._usage = event
-        elif not isinstance(event, Start) and event.index is not None:
-            breach = self._place(event, event.index)
-            if breach is not None:
-                event = self._outcome = breach
+            self._outcome, self._type = event, None
         events.append(event)
 
     def _place(self, event: Event, index: int) -> Failure | None:
@@ -211,7 +208,9 @@ class Reader:
         if index == len(blocks):
             if kind is BlockEnd or kind is ToolCallDelta:
                 return self._breach(f"{kind.__name__} for block {index}, which has not begun")
-            takes = ToolCallDelta if kind is ToolCallStart else TextDelta if kind is Citation else kind
+            takes: type[Event] | None = (
+                ToolCallDelta if kind is ToolCallStart else TextDelta if kind is Citation else kind
+            )
             blocks.append(takes)
             self._type, self._index = takes, index
             return None
@@ -229,75 +228,40 @@ class Reader:
     def _breach(self, what: str) -> Failure:
         return Failure("protocol", f"events out of order at frame {self._frames}: {what}", detail="grammar")
 
-    def _mend(self, frame: Frame, error: DecodeError | UnicodeDecodeError | RecursionError, events: list[Event]) -> None:
-        """A frame that msgspec refused: mended if it can be, else the end of the stream; a bug in the adapter is raised."""
+    def _malformed(self, frame: Frame, wrong: str) -> Failure:
         data = frame.data
-        reason: Exception = error
+        message = f"frame {self._frames} (event {frame.event!r}, {len(data)} bytes): {wrong}; it begins {shown(data)}"
+        return Failure("protocol", message, detail="json")
+
+    def _mend(
+        self, frame: Frame, error: DecodeError | UnicodeDecodeError | RecursionError, events: list[Event]
+    ) -> str | None:
+        """Take a frame that msgspec refused, mended; or say what is wrong with it. A bug in the adapter is raised."""
         if isinstance(error, RecursionError):
-            if _depth(data) < _DEEP:
+            return _too_deep(frame, error)
+        data = mended(frame.data)
+        if data == frame.data:
+            if isinstance(error, UnicodeDecodeError):
                 raise error
-        else:
-            mended = _ESCAPE.sub(_carry, data.decode("utf-8", "replace").encode())
-            if mended != data:
-                try:
-                    decoded = self._decode(structs.replace(frame, data=mended))
-                except (DecodeError, RecursionError) as again:
-                    reason = again
-                else:
-                    for event in decoded:
-                        whole, half = self._unmask(event)
-                        self._admit(whole, events)
-                        self._half = half
-                    if self._half is not None:
-                        self._type = None  # whatever comes next passes `_admit`
-                    return
-            elif isinstance(error, UnicodeDecodeError):
-                raise error
-        what = "JSON nested too deeply" if isinstance(reason, RecursionError) else str(reason)
-        message = f"frame {self._frames} (event {frame.event!r}, {len(data)} bytes): {what}; it begins {shown(data)}"
-        self._admit(Failure("protocol", message, detail="json"), events)
-
-    def _unmask(self, event: Event) -> tuple[Event, _TextEvent | None]:
-        """A mended event with the half before it joined on, and the half at its end."""
-        if type(event) not in _TEXT_FIELD:
-            fields = {name: getattr(event, name) for name in event.__struct_fields__}
-            masked = {name: _HALF.sub("\ufffd", value) for name, value in fields.items() if isinstance(value, str)}
-            return structs.replace(event, **masked), None
-        delta = cast("_TextEvent", event)
-        text, before, after = _text(delta), self._half, None
-        if text and before is not None and type(before) is type(delta) and before.index == delta.index:
-            low = ord(text[0])
-            if low >= _FIRST_LOW:
-                high = ord(_text(before)) - _PRIVATE
-                text = chr(0x10000 + ((high - 0xD800) << 10) + (low - _FIRST_LOW)) + text[1:]
+            return str(error)
+        try:
+            decoded = self._decode(structs.replace(frame, data=data))
+        except DecodeError as again:
+            return str(again)
+        except RecursionError as again:
+            return _too_deep(frame, again)
+        for event in decoded:
+            whole, joined, half = unmask(event, self._half)
+            if joined:
                 self._half = None
-        if text and 0xD800 + _PRIVATE <= ord(text[-1]) < _FIRST_LOW:
-            after, text = _with_text(delta, text[-1]), text[:-1]
-        return _with_text(delta, _HALF.sub("\ufffd", text)), after
+            self._admit(whole, events)
+            self._half = half
+        if self._half is not None:
+            self._type = None  # whatever comes next passes `_admit`
+        return None
 
 
-def _text(delta: _TextEvent) -> str:
-    return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
-
-
-def _with_text(delta: _TextEvent, text: str) -> _TextEvent:
-    return structs.replace(delta, **{_TEXT_FIELD[type(delta)]: text})
-
-
-def _carry(match: re.Match[bytes]) -> bytes:
-    half = match[1]
-    return match[0] if half is None else chr(int(half, 16) + _PRIVATE).encode()
-
-
-def _depth(data: bytes) -> int:
-    """How deeply the JSON is nested, counted no further than is too deep."""
-    deepest = depth = 0
-    for token in _NESTING.finditer(data):
-        if token[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if depth >= _DEEP:
-                break
-        elif token[0] in b"]}":
-            depth -= 1
-    return deepest
+def _too_deep(frame: Frame, error: RecursionError) -> str:
+    if not is_deep(frame.data):
+        raise error
+    return "JSON nested too deeply"

@@ -62,6 +62,12 @@ class Secret:
 
     __str__ = __repr__
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Secret:
+        return self
+
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         return type(self), ("",)  # a copy in another process has no key
 
@@ -241,6 +247,9 @@ class Target(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Target(url={self.url!r}, model={self.model!r}, key={self.key!r}, headers={sorted(self.headers)})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own shows every value
+        return [("url", self.url), ("model", self.model), ("key", self.key), ("headers", sorted(self.headers))]
+
 
 class HTTPRequest(Struct, frozen=True):
     """What is sent. Header names are lower case; the repr shows no header's value and no body."""
@@ -253,6 +262,9 @@ class HTTPRequest(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"HTTPRequest({self.method} {self.url}, headers={sorted(self.headers)}, body={len(self.body)} bytes)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("method", self.method), ("url", self.url), ("headers", sorted(self.headers))]
 
 
 def prompt(text: str, *, system: str | None = None, max_tokens: int | None = None) -> Request:

@@ -30,11 +30,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10
 _CR: Final = 13
 _END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
+_FIELDS: Final = (b"data", b"event", b"id", b"retry")
 _KNOWN_FIELD: Final = re.compile(rb"(?:data|event|id|retry):")
 _LONGEST_FIELD: Final = 6  # "event:", "retry:": a pending line of this length is known or will never be
 _HELD_LIMIT: Final = 64 * 1024
 _STRAY_LIMIT: Final = 4 * 1024
-_RETRY_DIGITS: Final = 4300  # what int() takes without CPython's guard against its quadratic cost
+_NAMES_KEPT: Final = 64  # event names decoded once each; of at most as many bytes
+_RETRY_DIGITS: Final = 640  # what int() takes however low CPython's guard against its quadratic cost is set
 
 
 def text(frame: Frame) -> str:
@@ -77,6 +79,7 @@ class Parser:
 
     __slots__ = (
         "_bom",
+        "_comment",
         "_data",
         "_data_size",
         "_event",
@@ -111,6 +114,7 @@ class Parser:
         self._line_size = 0
         self._known = False
         self._ignoring = False
+        self._comment = False
         self._data: list[bytes] = []
         self._data_size = 0
         self._event = ""
@@ -125,7 +129,7 @@ class Parser:
 
     @property
     def retry(self) -> int | None:
-        """The reconnection time in milliseconds that the server last asked for."""
+        """The reconnection time in milliseconds that the server last asked for; known with its block's end or `close`."""
         return self._retry
 
     @property
@@ -162,7 +166,7 @@ class Parser:
         line = b"".join(self._line)
         if line[:5] == b"data:":  # no other field means anything before its line has ended
             self._field(line)
-        elif not any(field.startswith(line) for field in (b"data", b"event:", b"id:", b"retry:")) and not self._known:
+        elif not _KNOWN_FIELD.match(line) and not any(field.startswith(line) for field in _FIELDS):
             self._keep_stray(line)
         self._line = []
         if not self._data:
@@ -180,8 +184,8 @@ class Parser:
         name = block[7:line]
         event = self._names.get(name)
         if event is None:
-            event = name.decode("utf-8", "replace")
-            if len(self._names) < 64:
+            event = name.decode("utf-8", "replace") or "message"
+            if len(self._names) < _NAMES_KEPT and len(name) <= _NAMES_KEPT:
                 self._names[name] = event
         return Frame(data, event, self._last_event_id)
 
@@ -216,8 +220,8 @@ class Parser:
                 else:
                     frames.append(frame)
         rest = data[end + len(separator) :]
-        if rest:
-            frames += self._hold(rest) if _CR not in rest else self._feed_strict(rest)
+        if rest:  # without this separator, but perhaps with the other
+            frames += self._feed_blocks(rest)
         return frames
 
     def _hold(self, data: bytes) -> list[Frame]:
@@ -253,11 +257,10 @@ class Parser:
         try:
             for line in lines:
                 if self._ignoring:
-                    self._keep_stray(line)
+                    self._keep_stray(line, new=False)
                 elif self._line:
                     self._line.append(line)
-                    line = b"".join(self._line)
-                    self._end_line(line, frames)
+                    self._end_line(b"".join(self._line), frames)
                 else:
                     self._end_line(line, frames)
                 self._line, self._line_size, self._known, self._ignoring = [], 0, False, False
@@ -292,23 +295,26 @@ class Parser:
             else:
                 self._line, self._ignoring = [], True
                 self._keep_stray(head)
-                return
-        if self._data_size + self._line_size > self._limit:
+        if self._known and self._data_size + self._line_size > self._limit:
             self._too_large(self._line_size)
 
     def _too_large(self, line_size: int) -> NoReturn:
-        """A limit has a failure of its own, kept: whatever is fed later meets it again."""
+        """The limit has a failure of its own, kept: whatever is fed later meets it again. Nothing else is kept."""
         self._failure = Failure(
             "protocol",
             f"a server-sent event exceeds the limit of {self._limit} bytes: {self._data_size + line_size} bytes seen, "
             f"{self._data_size} of them collected data, {line_size} in the line under way",
             detail="too_large",
         )
+        self._strict, self._line, self._data = True, [], []
         raise FramingError(self._failure)
 
-    def _keep_stray(self, line: bytes, *, new: bool = True) -> None:
-        if line[:1] != b":" and len(self._stray) < _STRAY_LIMIT:
-            self._stray = (self._stray + (b"\n" if new and self._stray else b"") + line)[:_STRAY_LIMIT]
+    def _keep_stray(self, piece: bytes, *, new: bool = True) -> None:
+        """Keep a line that is no field, or one more piece of it, unless it is a comment."""
+        if new:
+            self._comment = piece[:1] == b":"
+        if not self._comment and len(self._stray) < _STRAY_LIMIT:
+            self._stray = (self._stray + (b"\n" if new and self._stray else b"") + piece)[:_STRAY_LIMIT]
 
     def _end_line(self, line: bytes, frames: list[Frame]) -> None:
         if line:
@@ -321,9 +327,12 @@ class Parser:
         self._event = ""
 
     def _field(self, line: bytes) -> None:
-        if self._data_size + len(line) > self._limit and (_KNOWN_FIELD.match(line) or len(line) < _LONGEST_FIELD):
-            self._too_large(len(line))
         name, _, value = line.partition(b":")
+        if name not in _FIELDS:
+            self._keep_stray(line)
+            return
+        if self._data_size + len(line) > self._limit:
+            self._too_large(len(line))
         if value[:1] == b" ":
             value = value[1:]
         if name == b"data":
@@ -334,8 +343,5 @@ class Parser:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
-        elif name == b"retry":
-            if value.isdigit() and len(value) <= _RETRY_DIGITS:
-                self._retry = int(value)
-        else:
-            self._keep_stray(line)
+        elif value.isdigit() and len(value) <= _RETRY_DIGITS:
+            self._retry = int(value)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from .errors import LocalError
-from .request import HTTPRequest, Request, RequestWarning, Target, ToolCall
+from .request import HTTPRequest, RequestWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .request import Request, Target, ToolCall
 
 __all__ = ["Warnings", "arguments", "base64_text", "data_url", "json_text", "opaque", "post", "present"]
 
@@ -29,7 +35,7 @@ class Warnings:
     def unsupported(self, request: Request, fields: Sequence[str]) -> None:
         """Note each of these fields of the request that is set."""
         for field in fields:
-            if getattr(request, field) not in (None, ()):
+            if getattr(request, field) not in (None, "", (), [], {}):
                 self.add(field, "not supported by this provider")
 
     @property
@@ -56,8 +62,11 @@ def post(
     fields = {**present(body), **(request.extra or {})}
     try:
         data = msgspec.json.encode(fields)
+        finite = b"null" not in data or _finite(fields)
     except (TypeError, ValueError, UnicodeEncodeError, RecursionError, msgspec.MsgspecError) as error:
         raise LocalError(f"the request cannot be written as JSON: {error}") from error
+    if not finite:
+        raise LocalError("the request cannot be written as JSON: NaN and infinity are none")
     return HTTPRequest(
         "POST",
         url,
@@ -71,6 +80,19 @@ def post(
         data,
         warnings.items,
     )
+
+
+def _finite(value: object) -> bool:
+    """Whether no number in a JSON value is NaN or infinite: msgspec writes those as null."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, msgspec.Struct):
+        return _finite(msgspec.structs.asdict(value))
+    if isinstance(value, Mapping):
+        return all(_finite(item) for item in cast("Mapping[str, object]", value).values())
+    if isinstance(value, list | tuple):
+        return all(_finite(item) for item in cast("Sequence[object]", value))
+    return True
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +118,9 @@ def arguments(call: ToolCall) -> dict[str, Any]:
     """
     try:
         return msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise LocalError(f"the arguments of tool call {call.id!r} ({call.name}) are not a JSON object: {error}") from error
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        what = f"the arguments of tool call {call.id!r} ({call.name})"
+        raise LocalError(f"{what} are not a JSON object: {error}") from error
 
 
 def opaque(text: str | None, type: type[_T], /) -> _T | None:
@@ -106,7 +129,7 @@ def opaque(text: str | None, type: type[_T], /) -> _T | None:
         return None
     try:
         return msgspec.json.decode(text, type=type)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
 
 

@@ -1,0 +1,324 @@
+"""How a request reaches a provider and its body comes back: one method, `open`.
+
+`HTTPX` does it with an `httpx.AsyncClient` or an `httpx2.AsyncClient`, which work alike. What it takes care of, because
+the clients do not:
+
+* Admission is a first-in-first-out semaphore of our own in front of a pool without a limit. With httpx's own queue a
+  thousand requests on a hundred slots stalled the event loop for seconds.
+* The socket is closed on every exit. httpx 0.28 forgets connections when a task is cancelled while one is opened
+  or waited for; so each new connection is noted as it is made, and closed here. Closing it is the first thing that
+  happens and needs no further turn of the event loop, so not even a second `task.cancel()` comes before it.
+* `accept-encoding: identity` (a compressed body hides where it was cut), redirects never followed (both clients carry
+  `x-api-key` along), no `.netrc`.
+
+What cannot be made safe with httpx 0.28: a request cancelled while it waits for the headers on a *reused* connection
+relies on httpcore's own clean-up, which a second native `task.cancel()` interrupts. httpx2 does not have this weakness.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, cast, runtime_checkable
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from . import sse
+from .errors import StreamFailed
+from .events import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping
+
+    import httpx
+    import httpx2
+
+    from .request import HTTPRequest
+
+    Client: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
+
+__all__ = ["HTTPX", "Response", "ServerSentEvent", "Source", "Transport"]
+
+CONNECT_SECONDS: Final = 10.0
+READ_SECONDS: Final = 300.0  # reasoning models have been seen silent for minutes
+CLOSE_SECONDS: Final = 2.0  # a polite close; the socket itself is closed first
+CONCURRENCY: Final = 100
+
+
+class Response(Protocol):
+    """An answer whose body has not been read yet."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, names in lower case."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next bytes of the body as the network gave them; b"" at its end.
+
+        Raises:
+            StreamFailed: The connection broke or timed out; a `Failure` of kind connection, truncated, protocol, timeout.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the body, and the connection unless the body was read to its end. May be called again; never raises."""
+        ...
+
+
+class Transport(Protocol):
+    """What carries requests."""
+
+    async def open(self, request: HTTPRequest, /) -> Response:
+        """Send the request; return when the headers are there.
+
+        Raises:
+            StreamFailed: There is no answer; a `Failure` of kind connection, protocol or timeout.
+        """
+        ...
+
+
+class _Lane:
+    """What belongs to one run of an event loop: connections cannot outlive it."""
+
+    def __init__(self, client: Client, concurrency: int) -> None:
+        self.client = client
+        self.slots = anyio.Semaphore(concurrency)
+
+
+class HTTPX:
+    """Sends requests with httpx or httpx2.
+
+    Without a `client` it makes one itself, of httpx2 where that is installed, without a limit on connections, one for
+    each event loop that uses it; `aclose` (or `async with`) closes it. A client given stays the caller's to close, with
+    its own timeouts and limits. At most `concurrency` streams are open at once; the rest wait their turn in order.
+    """
+
+    def __init__(self, client: Client | None = None, *, concurrency: int = CONCURRENCY) -> None:
+        self._client = client
+        self._concurrency = concurrency
+        self._lane: RunVar[_Lane] = RunVar(f"streamcore.HTTPX-{id(self)}")
+
+    async def open(self, request: HTTPRequest, /) -> Response:
+        """Send the request as it is; return when the headers are there.
+
+        Raises:
+            StreamFailed: There is no answer; a `Failure` of kind connection, protocol or timeout.
+        """
+        lane = self._lane.get(None)
+        if lane is None:
+            lane = _Lane(self._client or _new_client(), self._concurrency)
+            self._lane.set(lane)
+        await lane.slots.acquire()
+        try:
+            return await _send(lane, request)
+        except BaseException:
+            lane.slots.release()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the client of this event loop, if it was made here."""
+        lane = self._lane.get(None)
+        if lane is not None and self._client is None:
+            await lane.client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _new_client() -> Client:
+    try:
+        library: Any = import_module("httpx2")
+    except ImportError:
+        library = import_module("httpx")
+    timeout = library.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, write=READ_SECONDS, pool=None)
+    limits = library.Limits(max_connections=None, max_keepalive_connections=CONCURRENCY)
+    client: Client = library.AsyncClient(timeout=timeout, limits=limits)
+    return client
+
+
+async def _send(lane: _Lane, request: HTTPRequest) -> _HTTPXResponse:
+    client: Any = lane.client  # the two libraries' types differ in name alone
+    opened: list[Any] = []
+
+    async def note(name: str, info: Mapping[str, Any]) -> None:
+        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            opened.append(info["return_value"])
+
+    message = client.build_request(
+        request.method, request.url, headers=dict(request.headers), content=request.body, extensions={"trace": note}
+    )
+    try:
+        response = await client.send(message, stream=True, follow_redirects=False, auth=None)
+    except BaseException as error:
+        for stream in opened[-1:]:
+            await _close(stream)
+        if isinstance(error, Exception) and (failure := _failure(error, headers=False)) is not None:
+            raise StreamFailed(failure) from error
+        raise
+    return _HTTPXResponse(response, lane.slots)
+
+
+class _HTTPXResponse:
+    def __init__(self, response: Any, slots: anyio.Semaphore) -> None:
+        self._response = response
+        self._slots: anyio.Semaphore | None = slots
+        self._body: AsyncIterator[bytes] = response.stream.__aiter__()
+        self._ended = False
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers  # case-insensitive in both libraries
+
+    async def read(self) -> bytes:
+        try:
+            return await self._body.__anext__()
+        except StopAsyncIteration:
+            self._ended = True
+            return b""
+        except Exception as error:
+            failure = _failure(error, headers=True)
+            if failure is None:
+                raise
+            raise StreamFailed(failure) from error
+
+    async def close(self) -> None:
+        slots, self._slots = self._slots, None
+        if slots is None:
+            return
+        slots.release()
+        network = self._response.extensions.get("network_stream")
+        if network is not None and not self._ended:
+            await _close(network)
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await _aclose(self._body)
+            await self._response.aclose()
+
+
+async def _aclose(items: object) -> None:
+    """Close an iterator, if it is a generator: dropped, it would be closed later, by another task."""
+    close = getattr(items, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def _close(stream: Any) -> None:
+    """Close a connection of httpcore's. The socket is closed before the first suspension."""
+    with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+        await stream.aclose()
+
+
+@runtime_checkable
+class ServerSentEvent(Protocol):
+    """An event that another library has cut already, such as `httpx_sse.ServerSentEvent`."""
+
+    @property
+    def event(self) -> str:
+        """Its type."""
+        ...
+
+    @property
+    def data(self) -> str:
+        """Its data."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The last event id."""
+        ...
+
+
+class Source:
+    """A body that came another way, as a response: bytes, or events that were parsed elsewhere, written out again."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, source: AsyncIterable[bytes] | AsyncIterable[ServerSentEvent]) -> None:
+        self._items: AsyncIterator[bytes | ServerSentEvent] = aiter(source)
+
+    async def read(self) -> bytes:
+        """The next bytes that are not empty; b"" at the end."""
+        async for item in self._items:
+            if not isinstance(item, ServerSentEvent):
+                if item:
+                    return item
+            elif item.data:
+                event = "" if item.event == "message" else item.event
+                return sse.encode(item.data.encode("utf-8", "replace"), event=event)
+        return b""
+
+    async def close(self) -> None:
+        """Close the source, if it can be closed."""
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await _aclose(self._items)
+
+
+# Both libraries name their exceptions alike, so they are told apart by name: neither need be installed.
+_TIMEOUTS: Final = {
+    "ConnectTimeout": "connect",
+    "ReadTimeout": "idle",
+    "WriteTimeout": "idle",
+    "PoolTimeout": "connect",
+}
+
+
+def _failure(error: Exception, *, headers: bool) -> Failure | None:
+    """What a client's exception means; None for one that is not about the network. `headers`: they had come."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    if names[0] in _TIMEOUTS:
+        clock = _TIMEOUTS[names[0]] if headers or names[0] != "ReadTimeout" else "first_token"
+        return Failure("timeout", f"{names[0]} of the HTTP client", detail=clock)
+    if "RemoteProtocolError" in names:
+        return _protocol_failure(error, headers=headers)
+    if "ConnectError" in names or "ProxyError" in names:
+        detail = _why_not_connected(error)
+        return Failure(
+            "connection", f"cannot connect: {error}", detail=detail, should_retry=None if detail != "tls" else False
+        )
+    if "NetworkError" in names or "OSError" in names:
+        return Failure("connection", f"the connection broke: {error or names[0]}", detail="reset")
+    if "LocalProtocolError" in names or "UnsupportedProtocol" in names or "InvalidURL" in names:
+        return Failure("invalid", f"the request cannot be sent: {error}", detail="http")
+    return None
+
+
+def _protocol_failure(error: Exception, *, headers: bool) -> Failure:
+    """A peer that went away says so in h11's words, the same class as one that sends garbage."""
+    gone = not headers and not any(type(cause).__module__.startswith("h11") for cause in _causes(error))
+    if gone:
+        return Failure("connection", f"the server closed the connection without an answer: {error}", detail="closed")
+    if headers and "peer closed connection" in str(error):
+        return Failure("truncated", f"the body ended before its announced end: {error}", detail="incomplete")
+    return Failure("protocol", f"the answer is not HTTP: {error}", detail="http")
+
+
+def _why_not_connected(error: BaseException) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return "dns"
+        if isinstance(cause, ssl.SSLError):
+            return "tls"
+        if isinstance(cause, ConnectionRefusedError):
+            return "refused"
+    return "unreachable"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exception and all that led to it, also inside groups."""
+    found: list[BaseException] = [error]
+    for cause in found:
+        if isinstance(cause, BaseExceptionGroup):
+            found += cast("BaseExceptionGroup[BaseException]", cause).exceptions
+        following = cause.__cause__ or cause.__context__
+        if following is not None and following not in found:
+            found.append(following)
+    return found
