@@ -17,7 +17,7 @@ import msgspec
 
 from .events import Failure, FailureKind
 
-__all__ = ["find_error", "http_failure", "read_error", "shown"]
+__all__ = ["find_error", "http_failure", "read_error", "request_id", "shown"]
 
 _MESSAGE_LIMIT: Final = 2048  # characters; an upstream's page of HTML is not a message
 _Object: TypeAlias = Mapping[str, object]
@@ -56,6 +56,8 @@ _KINDS: Final[Mapping[FailureKind, tuple[str, ...]]] = {
         "unauthenticated",
         "unauthorized",
         "unrecognizedclientexception",
+        "invalidsignatureexception",
+        "expiredtokenexception",
     ),
     "permission": (
         "permission_error",
@@ -105,6 +107,11 @@ _KINDS: Final[Mapping[FailureKind, tuple[str, ...]]] = {
         "tool_use_failed",
         "content_policy_violation",
         "validationexception",
+    ),
+    "server": (
+        "modelerrorexception",
+        "modelstreamerrorexception",
+        "internalserverexception",
     ),
 }
 _WORDS: Final[Mapping[str, FailureKind]] = {word: kind for kind, words in _KINDS.items() for word in words}
@@ -193,15 +200,20 @@ def read_error(body: bytes, *, status: int | None = None, headers: Mapping[str, 
     return _failure(outer, inner, message or "an error without a message", status, headers)
 
 
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of the request, if a header has it. Header names are lower case."""
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+
+
 def _failure(outer: _Object, inner: _Object, message: str, status: int | None, headers: Mapping[str, str]) -> Failure:
-    words = [word for word in _words(outer, inner) if word]
+    aws = headers.get("x-amzn-errortype", "").partition(":")[0]  # the name, and after a colon where it was defined
+    words = [word for word in (*_words(outer, inner), aws) if word]
     if status is None or status < 400:
         codes = (inner.get("code"), inner.get("status_code"), outer.get("code"), outer.get("status_code"))
         status = next((code for code in codes if isinstance(code, int) and 400 <= code < 600), status)
     should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     if should_retry is None and status in _RETRY_ANYWAY:
         should_retry = True
-    request_id = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
     return Failure(
         _kind([word.lower() for word in words], status),
         message[:_MESSAGE_LIMIT],
@@ -209,7 +221,7 @@ def _failure(outer: _Object, inner: _Object, message: str, status: int | None, h
         code=words[0] if words else None,
         retry_after=_retry_after(headers, inner),
         should_retry=should_retry,
-        request_id=request_id or _first_text(outer.get("request_id")) or None,
+        request_id=request_id(headers) or _first_text(outer.get("request_id")) or None,
     )
 
 
