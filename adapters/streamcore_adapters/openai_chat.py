@@ -1,0 +1,342 @@
+"""OpenAI Chat Completions, and the many servers that speak a dialect of it.
+
+The wire: server-sent events without names, one JSON chunk each, `data: [DONE]` after the last. A chunk holds `choices`,
+each with a `delta`, whose fields (content, refusal, tool_calls, ...) are fragments of one message. Usage comes in a
+chunk of its own after the finish reason, or wherever a dialect likes; an error is a chunk with a true `error`.
+
+Sources: `openai` 3.51.0 and `@ai-sdk/openai` 4.0.118; for the dialects the SDKs of DeepSeek, Groq, xAI, OpenRouter,
+Together, Fireworks, Perplexity, Cerebras and Mistral, and the servers of vLLM, SGLang and llama.cpp (read November 2026).
+What the bytes show (which field holds the reasoning, where the usage is, whether the reasoning is counted in it) is
+detected; what they do not show is said in `Quirks`.
+
+Where it is not quite right. Only choice 0 becomes blocks; the others stay raw. Some servers send a finish reason with
+each of several tool calls, so a body cut just there looks whole, unless the dialect says that `[DONE]` is required.
+What `total_tokens` holds beyond all that is named (Gemini's thoughts) is not counted. `<think>` tags stay text.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from msgspec import DecodeError, Raw, Struct
+
+from streamcore import sse
+from streamcore.events import (
+    Attachment,
+    BlockEnd,
+    Citation,
+    Event,
+    Extension,
+    Failure,
+    FailureKind,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Start,
+    TextDelta,
+    Usage,
+)
+from streamcore.wire import json_text
+
+from .openai_chat_blocks import Calls, ReasoningDetails
+from .openai_chat_chunk import (
+    OF_RESPONSE,
+    Annotation,
+    Audio,
+    Choice,
+    Chunk,
+    Delta,
+    Part,
+    ToolCall,
+    attachment,
+    decode,
+    failure_of,
+    raw_annotations,
+    raw_choice,
+    raw_logprobs,
+    raw_parts,
+    sent,
+    usage_of,
+)
+from .openai_chat_request import Quirks, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streamcore.adapter import EventDecoder
+    from streamcore.frames import Frame, Framing
+    from streamcore.request import HTTPRequest, Request, Target
+
+__all__ = ["Decoder", "Dialect", "Quirks", "encode", "framing", "key_variables", "url"]
+
+url: Final = "https://api.openai.com/v1"
+key_variables: Final = ("OPENAI_API_KEY",)
+framing: Final = sse.Parser
+
+_OPENAI: Final = Quirks()
+_REASONS: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "eos": "stop",  # Together
+    "eos_token": "stop",  # Hugging Face
+    "end_turn": "stop",  # what a gateway lets through from Anthropic
+    "length": "length",
+    "model_length": "length",  # Mistral
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "refusal": "refusal",
+}
+_FAULTS: Final[Mapping[str, FailureKind]] = {
+    "error": "server",  # Mistral, OpenRouter
+    "insufficient_system_resource": "overloaded",  # DeepSeek
+    "abort": "cancelled",  # SGLang
+}
+
+
+class Decoder:
+    """The chunks of one response as events.
+
+    Most chunks differ from the one before in nothing but their text. One comparison of the two, over all fields and in
+    C, finds that out; everything else takes the long road through `_read`. (What belongs to the whole response and not
+    to a choice is looked for on that road only: it is repeated, or comes first or last.)
+    """
+
+    __slots__ = (
+        "_audio",
+        "_audio_id",
+        "_calls",
+        "_details",
+        "_held",
+        "_id",
+        "_indexes",
+        "_opaque",
+        "_others",
+        "_plain",
+        "_plain_delta",
+        "_quirks",
+        "_reason",
+        "_reasoning",
+        "_refusal",
+        "_started",
+        "_text",
+        "_told",
+        "_usage",
+    )
+
+    def __init__(self, quirks: Quirks = _OPENAI) -> None:
+        self._quirks = quirks
+        self._started = False
+        self._id = ""
+        self._held: list[Event] = []  # what came before the first chunk that says who answers
+        self._plain: list[Choice] | None = None  # of the last chunk that was text and nothing else; and its delta
+        self._plain_delta = Delta()
+        self._indexes = count()
+        self._text = self._reasoning = self._refusal = self._audio = -1  # their blocks, if there are any yet
+        self._audio_id: str | None = None
+        self._details = ReasoningDetails()
+        self._opaque = ""
+        self._calls = Calls(self._indexes)
+        self._others: dict[int, bool] = {}  # the other choices, and whether they are finished
+        self._told: dict[str, Raw | str] = {}
+        self._usage = Usage()
+        self._reason: str | None = None
+
+    def feed(self, frame: Frame, /) -> list[Event]:
+        """The events of one chunk."""
+        try:
+            chunk = decode(frame.data)
+        except DecodeError:
+            if frame.data.lstrip()[:6] == b"[DONE]":
+                return self._end(done=True)
+            raise
+        choices = chunk.choices
+        if choices and (delta := choices[0].delta) is not None:
+            text = delta.content
+            if type(text) is str and text:
+                self._plain_delta.content = text
+                if choices == self._plain and chunk.usage is chunk.error is chunk.x_groq is None:
+                    return [TextDelta(self._text, text)]
+        return self._read(chunk, frame)
+
+    def close(self) -> list[Event]:
+        """The body has ended: what a finish reason proves, if the dialect may leave out `[DONE]`."""
+        return [] if self._quirks.done == "required" else self._end(done=False)
+
+    def _read(self, chunk: Chunk, frame: Frame) -> list[Event]:
+        events: list[Event] = []
+        choices = chunk.choices or ()
+        self._id = self._id or chunk.id or ""
+        for name in OF_RESPONSE:
+            if value := getattr(chunk, name):
+                self._tell(name, value, events)
+        for at, choice in enumerate(choices):
+            if choice.index:
+                self._read_other(choice, choice.index, raw_choice(frame.data, at), events)
+            else:
+                self._read_choice(choice, at, frame.data, events)
+        tokens = chunk.usage or (chunk.x_groq.usage if chunk.x_groq else None)
+        if tokens:
+            usage = usage_of(tokens, reasoning_outside=self._quirks.reasoning_outside)
+            if usage not in (self._usage, Usage()):
+                self._usage = usage
+                events.append(usage)
+            self._tell("cost", tokens.cost, events)
+            self._tell("cost_in_usd_ticks", tokens.cost_in_usd_ticks, events)
+        failure = failure_of(chunk, frame)
+        if failure is not None:
+            events.append(failure)
+        if not self._started:
+            if not (chunk.id or chunk.model or choices or failure):
+                self._held += events  # Azure speaks of the prompt before it says who answers
+                return []
+            self._started = True
+            events[:0] = [Start(chunk.id or None, chunk.model or None), *self._held]
+        if self._text >= 0 and len(choices) == 1 and choices[0].is_text:
+            self._plain, self._plain_delta = chunk.choices, choices[0].delta or Delta()
+        return events
+
+    def _read_other(self, choice: Choice, index: int, raw: str, events: list[Event]) -> None:
+        """A choice other than the first, as it was sent, unless it says nothing."""
+        self._others[index] = bool(choice.finish_reason) or self._others.get(index, False)
+        if choice.finish_reason or (choice.delta or Delta()) not in (Delta(), Delta(content="")):
+            events.append(Extension("openai_chat:choice", raw))
+
+    def _read_choice(self, choice: Choice, at: int, data: bytes, events: list[Event]) -> None:
+        delta = choice.delta
+        if delta is not None:
+            self._read_reasoning(delta, events)
+            if isinstance(delta.content, str):
+                self._say(delta.content, events)
+            elif delta.content:
+                for part, raw in zip(delta.content, raw_parts(data, at), strict=True):
+                    self._read_part(part, raw, events)
+            if delta.refusal:
+                self._refusal = self._block(self._refusal)
+                events.append(RefusalDelta(self._refusal, delta.refusal))
+            for piece in delta.tool_calls or ():
+                self._calls.add(piece, self._id, events)
+            if delta.function_call is not None:
+                self._calls.add(ToolCall(index=0, function=delta.function_call), self._id, events)
+            for image in (image for image in delta.images or () if image.address):
+                index = self._block()
+                events += (attachment(index, image.address), BlockEnd(index))
+            if delta.audio is not None:
+                self._read_audio(delta.audio, events)
+            if delta.annotations:
+                self._cite(delta.annotations, raw_annotations(data, at), events)
+            self._tell("executed_tools", delta.executed_tools, events)
+            self._tell("provider_metadata", delta.provider_metadata, events)
+        if choice.has_logprobs:
+            events.append(Extension("openai_chat:logprobs", raw_logprobs(data, at)))
+        self._tell("content_filter_results", choice.content_filter_results, events)
+        if choice.finish_reason:
+            self._reason = choice.finish_reason
+            self._calls.end(self._id, events)
+
+    def _read_reasoning(self, delta: Delta, events: list[Event]) -> None:
+        """Reasoning in whichever field it is; where it is in two, they hold the same."""
+        text = delta.reasoning_content or delta.reasoning or delta.reasoning_text or ""
+        if delta.reasoning_details:
+            detailed = self._details.add(delta.reasoning_details)
+            text = text or detailed
+        self._opaque = delta.reasoning_opaque or self._opaque
+        if text or (self._reasoning < 0 and (delta.reasoning_details or delta.reasoning_opaque)):
+            self._reasoning = self._block(self._reasoning)
+            events.append(ReasoningDelta(self._reasoning, text))
+
+    def _read_part(self, part: Part, raw: str, events: list[Event]) -> None:
+        if part.type == "text" or part.type is None:
+            self._say(part.text or "", events)
+        elif part.type in ("thinking", "reasoning"):
+            if part.reasoning:
+                self._reasoning = self._block(self._reasoning)
+                events.append(ReasoningDelta(self._reasoning, part.reasoning))
+        else:
+            events.append(Extension(f"openai_chat:{part.type}", raw, self._block()))
+
+    def _read_audio(self, audio: Audio, events: list[Event]) -> None:
+        self._audio_id = audio.id or self._audio_id
+        self._say(audio.transcript or "", events)
+        if audio.data:
+            self._audio = self._block(self._audio)
+            events.append(Attachment(self._audio, "audio/pcm", audio.data))  # the one format that it streams
+
+    def _cite(self, annotations: list[Annotation], raws: list[str], events: list[Event]) -> None:
+        for annotation, raw in zip(annotations, raws, strict=True):
+            source = annotation.url_citation
+            if source is None:
+                events.append(Extension("openai_chat:annotation", raw))
+                continue
+            self._text = self._block(self._text)
+            place = source.start_index, source.end_index
+            events.append(Citation(self._text, source.url, source.title, source.content, *place, raw))
+
+    def _say(self, text: str, events: list[Event]) -> None:
+        if text:
+            self._text = self._block(self._text)
+            events.append(TextDelta(self._text, text))
+
+    def _tell(self, name: str, value: Raw | str | None, events: list[Event]) -> None:
+        """What belongs to the response as a whole, when it is new."""
+        if value and value != self._told.get(name):
+            raw = sent(value) if isinstance(value, Raw) else json_text(value)
+            if raw:
+                self._told[name] = value
+                events.append(Extension(f"openai_chat:{name}", raw))
+
+    def _block(self, index: int = -1) -> int:
+        """This block, or a new one."""
+        return next(self._indexes) if index < 0 else index
+
+    def _end(self, *, done: bool) -> list[Event]:
+        """The end, if this was one: every choice has finished, or the dialect says so by `[DONE]` alone."""
+        reason = self._reason
+        if reason is None and not (done and self._started and self._quirks.done == "enough"):
+            return []
+        if not all(self._others.values()):
+            return []
+        events: list[Event] = []
+        self._calls.end(self._id, events)
+        opaque = self._details.fields()
+        if self._opaque:
+            opaque["reasoning_opaque"] = self._opaque
+        if opaque:
+            events.append(BlockEnd(self._reasoning, json_text(opaque)))
+        if self._audio_id and self._audio >= 0:
+            events.append(BlockEnd(self._audio, json_text({"audio": {"id": self._audio_id}})))
+        events.append(self._outcome(reason))
+        return events
+
+    def _outcome(self, reason: str | None) -> Finish | Failure:
+        word = reason or "stop"
+        if word in _FAULTS:
+            return Failure(_FAULTS[word], f"the answer ended with finish reason {word!r}", code=word)
+        unified: FinishReason = _REASONS.get(word, "other")
+        if unified == "stop" and self._calls:
+            unified = "tool_calls"
+        elif unified == "stop" and self._refusal >= 0:
+            unified = "refusal"
+        return Finish(unified, reason)
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """Another server that speaks this format: an adapter by itself, as this module is one for OpenAI."""
+
+    url: str
+    key_variables: tuple[str, ...] = ()
+    quirks: Quirks = _OPENAI
+
+    @property
+    def framing(self) -> Callable[[], Framing]:
+        """Makes the framing of one response body."""
+        return sse.Parser
+
+    def encode(self, request: Request, target: Target) -> HTTPRequest:
+        """Write the request for a streamed answer. Raises LocalError for what cannot be written at all."""
+        return encode(request, target, quirks=self.quirks)
+
+    def Decoder(self) -> EventDecoder:  # noqa: N802 - a member of the protocol
+        """Make the decoder of one response."""
+        return Decoder(self.quirks)
