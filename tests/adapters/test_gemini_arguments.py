@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore_adapters.gemini_arguments import Arguments
-from streamcore_adapters.gemini_chunk import PartialArgument
+from streamcore_adapters.gemini.arguments import Arguments
+from streamcore_adapters.gemini.chunk import PartialArgument
 
 
 def fragments(*values: dict[str, Any]) -> list[str]:

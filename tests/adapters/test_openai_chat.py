@@ -38,12 +38,12 @@ from streamcore.reader import Reader
 from streamcore.request import Message, Request, Target
 from streamcore.testing import Recording, check_cuts, check_truncation, read
 from streamcore_adapters import openai_chat
-from streamcore_adapters.openai_chat import Dialect, Quirks
+from streamcore_adapters.openai_chat import Compatible, Quirks
 
 FUZZING = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 TEXTS = ("reasoning_content", "reasoning_details", "reasoning_opaque")
-DONE_ENOUGH = Dialect(url="https://example.org/v1", quirks=Quirks(done="enough"))
-DONE_REQUIRED = Dialect(
+DONE_ENOUGH = Compatible(url="https://example.org/v1", quirks=Quirks(done="enough"))
+DONE_REQUIRED = Compatible(
     url="https://example.org/v1", quirks=Quirks(done="required", replay=(*TEXTS, "extra_content", "annotations"))
 )
 
@@ -762,7 +762,7 @@ def test_reasoning_within_the_completion_is_not_added():
 
 
 def test_reasoning_beyond_the_total_is_added_for_a_dialect_that_counts_so():
-    perplexity = Dialect(url="https://api.perplexity.ai", quirks=Quirks(reasoning_outside=True))
+    perplexity = Compatible(url="https://api.perplexity.ai", quirks=Quirks(reasoning_outside=True))
     count = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "reasoning_tokens": 30}
     assert usages(count, adapter=perplexity) == [Usage(10, 35, reasoning_tokens=30)]
 

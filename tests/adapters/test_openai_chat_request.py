@@ -43,7 +43,7 @@ from streamcore.request import (
     prompt,
 )
 from streamcore_adapters import openai_chat
-from streamcore_adapters.openai_chat import Dialect, Quirks
+from streamcore_adapters.openai_chat import Compatible, Quirks
 
 TARGET = Target(openai_chat.url, "gpt-5.6", Secret("sk-very-secret"))
 ADD = Tool("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -53,7 +53,7 @@ USER = {"role": "user", "content": "Hi"}
 
 
 def sent(request: Request, **quirks: Any) -> Any:
-    return Dialect(url=openai_chat.url, quirks=Quirks(**quirks)).encode(request, TARGET)
+    return Compatible(url=openai_chat.url, quirks=Quirks(**quirks)).encode(request, TARGET)
 
 
 def body_of(request: Request, **quirks: Any) -> dict[str, Any]:

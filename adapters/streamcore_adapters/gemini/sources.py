@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from streamcore.events import Citation
 from streamcore.wire import opaque
 
-from .gemini_chunk import raw_text
+from .chunk import raw_text
 
 __all__ = ["Sources"]
 

@@ -23,7 +23,7 @@ from msgspec import Raw
 from streamcore.wire import json_text
 
 if TYPE_CHECKING:
-    from .gemini_chunk import PartialArgument
+    from .chunk import PartialArgument
 
 __all__ = ["Arguments"]
 

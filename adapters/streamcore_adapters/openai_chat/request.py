@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from streamcore.request import ToolChoice
 from streamcore.wire import Warnings, post, present
 
-from .openai_chat_messages import Writer
+from .messages import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

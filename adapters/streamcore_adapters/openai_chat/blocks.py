@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streamcore.events import BlockEnd, Event, ToolCallDelta, ToolCallStart
 from streamcore.wire import json_text
 
-from .openai_chat_chunk import Function, ToolCall, sent
+from .chunk import Function, ToolCall, sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
