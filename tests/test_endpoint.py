@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
+import anyio
 import pytest
+from anyio import from_thread
+from msgspec import structs
 from tiny import TINY, say
 
 import streamcore as sc
@@ -100,3 +104,83 @@ async def test_a_transport_that_was_given_stays_open():
     async with sc.Endpoint(TINY, "m", transport=transport):
         pass
     assert not transport.closed
+
+
+# Signing
+
+
+def signer(threads=None):
+    """Numbers the requests that it signs, and notes in which threads."""
+    numbers = iter(range(1, 100))
+
+    def sign(request):
+        if threads is not None:
+            threads.append(threading.current_thread())
+        return structs.replace(request, headers={**request.headers, "x-signature": str(next(numbers))})
+
+    return sign
+
+
+@pytest.mark.anyio
+async def test_what_is_sent_is_signed():
+    request = await sent(sign=signer(), headers={"x-other": "kept"})
+    assert (request.headers["x-signature"], request.headers["x-other"]) == ("1", "kept")
+
+
+@pytest.mark.anyio
+async def test_each_request_is_signed_when_it_is_opened():
+    transport = Recorder()
+    endpoint = sc.Endpoint(TINY, "m", transport=transport, sign=signer())
+    first, second = endpoint.stream("hi"), endpoint.stream("hi")
+    for stream in (second, first):
+        async with stream:
+            await stream.collect()
+    assert [request.headers["x-signature"] for request in transport.requests] == ["1", "2"]
+
+
+@pytest.mark.anyio
+async def test_signing_leaves_the_event_loop_free():
+    threads = []
+    await sent(sign=signer(threads))
+    assert threading.current_thread() not in threads
+    assert len(threads) == 1
+
+
+def test_a_model_may_be_signed():
+    sign = signer()
+    assert sc.model("openai:gpt-4o", sign=sign)._sign is sign
+
+
+@pytest.mark.anyio
+async def test_nothing_is_sent_if_signing_fails():
+    failure = sc.Failure("auth", "no credentials", detail="credentials")
+
+    def sign(_):
+        raise sc.StreamFailed(failure)
+
+    transport = Recorder()
+    stream = sc.Endpoint(TINY, "m", transport=transport, sign=sign).stream("hi")
+    with pytest.raises(sc.StreamFailed, match="no credentials"):
+        await stream.__aenter__()
+    assert (stream.outcome, transport.requests) == (failure, [])
+
+
+@pytest.mark.anyio
+async def test_a_stream_can_be_left_while_its_request_is_signed():
+    transport, signing, go_on, over = Recorder(), anyio.Event(), threading.Event(), threading.Event()
+
+    def sign(request):
+        from_thread.run_sync(signing.set)
+        go_on.wait()
+        over.set()
+        return request
+
+    stream = sc.Endpoint(TINY, "m", transport=transport, sign=sign).stream("hi")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.__aenter__)
+        await signing.wait()
+        tasks.cancel_scope.cancel()
+    assert not over.is_set()
+    assert (stream.outcome.kind, transport.requests) == ("cancelled", [])
+    go_on.set()
+    over.wait()

@@ -145,6 +145,25 @@ def test_an_answer_without_a_message_shows_its_beginning(body, message):
     assert http(502, body) == Failure("server", message, status=502)
 
 
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("ThrottlingException", "ThrottlingException"),
+        ("ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/", "ThrottlingException"),
+        ("", None),
+    ],
+)
+def test_aws_says_the_word_in_a_header(header, code):
+    failure = http(400, {"message": "m"}, x_amzn_errortype=header)
+    assert (failure.code, failure.kind) == (code, "rate_limit" if code else "invalid")
+
+
+def test_a_word_in_the_body_is_more_specific_than_one_in_a_header():
+    assert http(400, {"__type": "ValidationException", "message": "m"}, x_amzn_errortype="Other").code == (
+        "ValidationException"
+    )
+
+
 def test_a_message_has_an_end():
     assert http(400, {"error": {"message": "x" * 100_000}}).message == "x" * 2048
 

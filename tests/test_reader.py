@@ -575,3 +575,18 @@ def test_a_frame_over_the_limit_after_the_last_event_changes_nothing():
     reader = Reader(Wild(), framing=sse.Parser(limit=200))
     assert reader.feed(line(A, END) + b"data: " + b"x" * 500)[-1] == END
     assert reader.outcome == END
+
+
+def test_what_a_decoder_kept_of_a_mended_frame_is_mended_when_it_comes_out():
+    class Keeping(Wild):
+        kept = ""
+
+        def feed(self, frame):
+            text = msgspec.json.decode(frame.data, type=str)
+            events = [TextDelta(0, text), Extension("x:kept", self.kept)] if self.kept else []
+            self.kept = text
+            return events
+
+    reader = Reader(Keeping())
+    assert reader.feed(b'data: "\\ud83d!"\n\n') == []
+    assert reader.feed(b'data: "fine"\n\n') == [Start(), TextDelta(0, "fine"), Extension("x:kept", "\ufffd!")]

@@ -12,6 +12,7 @@ import pprint
 import msgspec
 import pytest
 
+from streamcore import request as vocabulary
 from streamcore.errors import LocalError
 from streamcore.request import (
     ExtensionPart,
@@ -159,8 +160,51 @@ def test_a_request_crosses_json():
     assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request
 
 
-def test_a_request_says_nothing_of_what_was_left_to_the_provider():
-    assert msgspec.json.decode(msgspec.json.encode(prompt("a"))) == {"messages": [{"role": "user", "content": "a"}]}
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Text(text="a"), b'{"type":"text","text":"a"}'),
+        (Image(url="u"), b'{"type":"image","url":"u"}'),
+        (File(id="f"), b'{"type":"file","id":"f"}'),
+        (ReasoningPart(text="r"), b'{"type":"reasoning","text":"r"}'),
+        (RefusalPart(text="r"), b'{"type":"refusal","text":"r"}'),
+        (ToolCall(id="c", name="f"), b'{"type":"tool_call","id":"c","name":"f"}'),
+        (ToolResult(id="c"), b'{"type":"tool_result","id":"c"}'),
+        (ExtensionPart(name="x:y", raw="{}"), b'{"type":"extension","name":"x:y","raw":"{}"}'),
+        (Message("user", "a"), b'{"role":"user","content":"a"}'),
+        (Tool("f"), b'{"name":"f"}'),
+        (ToolChoice("f"), b'{"name":"f"}'),
+        (Schema({}), b'{"schema":{}}'),
+        (Reasoning(), b"{}"),
+        (prompt("a"), b'{"messages":[{"role":"user","content":"a"}]}'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_asked_is_written_without_what_was_not_said(value, written):
+    assert msgspec.json.encode(value) == written
+    assert msgspec.json.decode(written, type=type(value)) == value
+
+
+KINDS = [getattr(vocabulary, name) for name in vocabulary.__all__]
+STRUCTS = [kind for kind in KINDS if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+def test_nothing_that_is_asked_can_be_changed(kind):
+    assert kind.__struct_config__.frozen
+
+
+def test_fields_of_every_part_and_of_a_request_are_named():
+    with pytest.raises(TypeError):
+        Text("a", (), True)
+    with pytest.raises(TypeError):
+        Request((Message("user", "a"),))
+
+
+def test_flags_are_off_unless_set():
+    assert not Text(text="a").cache
+    assert not Tool("f").cache
+    assert not ToolResult(id="c").is_error
 
 
 def test_a_prompt_is_one_user_message():

@@ -7,7 +7,7 @@ import pytest
 from tiny import TINY, say
 
 from streamcore import sse
-from streamcore.events import BlockEnd, Failure, Finish, Start, TextDelta, Usage
+from streamcore.events import BlockEnd, Extension, Failure, Finish, Start, TextDelta, Usage
 from streamcore.frames import Frame
 from streamcore.testing import Recording, check_cuts, check_truncation, cuts, read
 
@@ -55,16 +55,29 @@ def test_a_short_body_is_cut_byte_by_byte_in_two_everywhere_and_at_random():
     assert all(len(chunk) <= 50 for chunks in found[301:] for chunk in chunks)
 
 
-def test_of_a_long_body_a_sample_of_the_places_is_cut():
-    assert len(LONG) > 4096
-    places = [len(chunks[0]) for chunks in list(cuts(LONG, samples=10))[1:11]]
-    assert len(set(places)) == 10
+def test_pieces_at_random_are_of_1_to_50_bytes():
+    sizes = {len(chunk) for chunks in list(cuts(LONG))[-20:] for chunk in chunks}
+    assert sizes == set(range(1, 51))
+
+
+@pytest.mark.parametrize(("size", "places"), [(4096, 4096), (4097, 200)])
+def test_of_a_body_over_4_kib_a_sample_of_the_places_is_cut(size, places):
+    found = list(cuts(b"x" * size))
+    assert len(found) == 1 + places + 20
+    assert len({len(chunks[0]) for chunks in found[1:-20]}) == places
+
+
+def test_a_sample_is_from_the_whole_body():
+    places = [len(chunks[0]) for chunks in list(cuts(LONG, samples=10))[1:-20]]
+    assert len(places) == 10
     assert places == sorted(places)
+    assert places[-1] > len(LONG) / 2
 
 
-@pytest.mark.parametrize("samples", [None, 5000])
+@pytest.mark.parametrize("samples", [None, 5000, 6000])
 def test_a_long_body_is_cut_everywhere_if_asked(samples):
     body = b"x" * 5000
+    assert len(list(cuts(body, samples=4999))) == 1 + 4999 + 20
     assert sum(len(chunks) == 2 for chunks in cuts(body, samples=samples)) == 5000
 
 
@@ -118,7 +131,7 @@ class SaysMore(sse.Parser):
         return frames[:1] + frames if len(data) > 60 else frames
 
 
-def test_the_first_difference_is_shown_also_where_one_is_a_beginning_of_the_other():
+def test_the_first_difference_is_what_is_shown():
     with pytest.raises(AssertionError, match=r"event 2 is \[TextDelta\(index=0, text='lo'\)\].*text='Hel'"):
         check_cuts(Framed(SaysMore), BODY)
 
@@ -155,6 +168,34 @@ def test_a_body_may_lack_the_usage_after_its_end():
     body = b'data: {"t":"a"}\n\ndata: {"end":"x"}\n\ndata: {"n":1}\n\n'
     assert Finish("stop", "x") in read(Framed(decoder=Late), [body[:40]])
     check_truncation(Framed(decoder=Late), body)
+
+
+class Chatty(Late):
+    """Says more at the end: about the answer, or about a block of it."""
+
+    index = None
+
+    def feed(self, frame):
+        if frame.event == "trace":
+            return [Extension("tiny:trace", "{}", self.index)]
+        return super().feed(frame)
+
+
+TRACED = b'data: {"t":"a","end":"x"}\n\nevent: trace\ndata: {}\n\n'
+
+
+def test_a_body_may_lack_what_is_said_of_the_answer_after_its_end():
+    assert read(Framed(decoder=Chatty), [TRACED])[-3:-1] == [Extension("tiny:trace", "{}"), BlockEnd(0)]
+    check_truncation(Framed(decoder=Chatty), TRACED)
+
+
+class ChattyOfABlock(Chatty):
+    index = 0
+
+
+def test_an_end_that_lacks_part_of_a_block_is_caught():
+    with pytest.raises(AssertionError, match="ended after"):
+        check_truncation(Framed(decoder=ChattyOfABlock), TRACED)
 
 
 class Credulous(TINY.Decoder):
@@ -241,6 +282,15 @@ def test_a_recording_is_easy_to_read_and_holds_only_what_was_set(tmp_path):
     path = tmp_path / "recording.json"
     Recording(adapter="tiny", body="data: é\n\n").save(path)
     assert path.read_text("utf-8") == '{\n "adapter": "tiny",\n "body": "data: é\\n\\n"\n}\n'
+
+
+def test_a_recording_is_a_stream_that_went_well_unless_it_says_otherwise():
+    recording = Recording(adapter="tiny")
+    assert (recording.status, recording.content_type, recording.written) == (200, "text/event-stream", False)
+    with pytest.raises(AttributeError):
+        recording.status = 500
+    with pytest.raises(TypeError):
+        Recording("tiny")
 
 
 def test_a_recordings_data_is_its_bytes():

@@ -6,7 +6,8 @@
         async for event in stream:
             ...
 
-Importing streamcore loads neither an HTTP client nor an adapter nor an event loop: they come with their first use.
+Importing streamcore loads nothing else: not an HTTP client, not an adapter, not an event loop. Each name brings what it
+needs with its first use.
 """
 
 from __future__ import annotations
@@ -14,28 +15,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import Error, LocalError, StreamFailed
-from .events import (
-    Attachment,
-    BlockEnd,
-    Citation,
-    Delta,
-    Event,
-    Extension,
-    Failure,
-    Finish,
-    ReasoningDelta,
-    RefusalDelta,
-    Start,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallStart,
-    Usage,
-)
-
 if TYPE_CHECKING:
     from .adapter import Adapter, load
     from .endpoint import Endpoint, Model, model
+    from .errors import Error, LocalError, StreamFailed
+    from .events import (
+        Attachment,
+        BlockEnd,
+        Citation,
+        Delta,
+        Event,
+        Extension,
+        Failure,
+        Finish,
+        ReasoningDelta,
+        RefusalDelta,
+        Start,
+        TextDelta,
+        ToolCallDelta,
+        ToolCallStart,
+        Usage,
+    )
     from .message import Fold
     from .reader import Reader
     from .request import (
@@ -62,6 +62,24 @@ __version__ = "0.1.0"
 _LAZY = {
     "adapter": ("Adapter", "load"),
     "endpoint": ("Endpoint", "Model", "model"),
+    "errors": ("Error", "LocalError", "StreamFailed"),
+    "events": (
+        "Attachment",
+        "BlockEnd",
+        "Citation",
+        "Delta",
+        "Event",
+        "Extension",
+        "Failure",
+        "Finish",
+        "ReasoningDelta",
+        "RefusalDelta",
+        "Start",
+        "TextDelta",
+        "ToolCallDelta",
+        "ToolCallStart",
+        "Usage",
+    ),
     "message": ("Fold",),
     "reader": ("Reader",),
     "request": (

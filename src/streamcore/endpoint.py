@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol, Self
 
+from anyio import to_thread
+
 from .adapter import Adapter, load
 from .errors import LocalError
 from .request import Request, Secret, Target, prompt
@@ -12,9 +14,10 @@ from .stream import Stream
 from .transport import HTTPX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from .transport import Transport
+    from .request import HTTPRequest
+    from .transport import Response, Transport
 
 __all__ = ["Endpoint", "Model", "model"]
 
@@ -33,7 +36,9 @@ class Endpoint:
     `adapter` is the name of one or the adapter itself; `url` its address up to the API's root, by default the
     provider's own; `key` by default what the provider's usual environment variable holds. `headers` are sent besides
     the adapter's own and win over them. `strict` refuses a request that the provider cannot take in full. `transport`
-    stays the caller's to close; without one, `aclose` (or `async with`) closes the endpoint's own.
+    stays the caller's to close; without one, `aclose` (or `async with`) closes the endpoint's own. `sign` makes of each
+    request the one that is sent, just before it is: in a thread, since it may have to fetch credentials first, which
+    goes on there by itself if the stream is left meanwhile.
 
     Raises:
         LocalError: There is no such adapter.
@@ -49,10 +54,12 @@ class Endpoint:
         headers: Mapping[str, str] | None = None,
         strict: bool = False,
         transport: Transport | None = None,
+        sign: Callable[[HTTPRequest], HTTPRequest] | None = None,
     ) -> None:
         self._adapter = load(adapter) if isinstance(adapter, str) else adapter
         self._name = adapter if isinstance(adapter, str) else getattr(adapter, "__name__", repr(adapter))
         self._strict = strict
+        self._sign = sign
         self._own: HTTPX | None = None
         if transport is None:
             transport = self._own = HTTPX()
@@ -79,9 +86,12 @@ class Endpoint:
         if message.warnings and (self._strict if strict is None else strict):
             what = "; ".join(f"{warning.field}: {warning.message}" for warning in message.warnings)
             raise LocalError(f"the provider cannot take the request in full: {what}")
-        return Stream(
-            self._adapter, lambda: self._transport.open(message), warnings=message.warnings, secret=self._target.key
-        )
+        return Stream(self._adapter, lambda: self._open(message), warnings=message.warnings, secret=self._target.key)
+
+    async def _open(self, message: HTTPRequest) -> Response:
+        if self._sign is not None:
+            message = await to_thread.run_sync(self._sign, message, abandon_on_cancel=True)
+        return await self._transport.open(message)
 
     async def aclose(self) -> None:
         """Close the connections of the endpoint's own transport; one that was given stays open."""
@@ -103,6 +113,7 @@ def model(
     headers: Mapping[str, str] | None = None,
     strict: bool = False,
     transport: Transport | None = None,
+    sign: Callable[[HTTPRequest], HTTPRequest] | None = None,
 ) -> Endpoint:
     """The endpoint for `"<adapter>:<model>"`, such as `"openai:gpt-4o"`. The rest is as for `Endpoint`.
 
@@ -112,7 +123,7 @@ def model(
     adapter, colon, rest = name.partition(":")
     if not colon or not rest:
         raise LocalError(f"a model is named '<adapter>:<model>', such as 'openai:gpt-4o', not {name!r}")
-    return Endpoint(adapter, rest, url=url, key=key, headers=headers, strict=strict, transport=transport)
+    return Endpoint(adapter, rest, url=url, key=key, headers=headers, strict=strict, transport=transport, sign=sign)
 
 
 def _key(adapter: Adapter, key: str | Secret | None) -> Secret | None:

@@ -8,13 +8,13 @@ r"""AWS's binary event stream, both ways (`application/vnd.amazon.eventstream`; 
     12 + H        payload
     T - 4   4     CRC-32 of bytes 0 to T - 5
 
-Integers are big-endian. The second CRC covers the first, so it is computed on from there. A frame says in its `event`
-what kind of message it was, and for a decoder that knows nothing of headers its `data` says the rest:
+Integers are big-endian. The second CRC covers the first, so it is computed on from there. A frame has no headers: its
+`event` says what kind of message it was (`exception:` and `error:` can begin no event's name), its `data` the rest.
 
-    `:message-type`   event                                data
-    event             the `:event-type`                    the payload
-    exception         `exception:` and `:exception-type`   the payload, or {"message": ""} if there is none
-    error             `error:` and `:error-code`           {"message": …} of the `:error-message`
+    `:message-type`   the frame's event                    its data
+    event             the `:event-type`, or `message`      the payload
+    exception         `exception:` and `:exception-type`   the payload, or
+    error             `error:` and `:error-code`           {"message": …} of the `:error-message` if there is none
 
 Theory of operation. What is not yet a whole message is held in pieces, and joined when the piece arrives that
 completes first its prelude and then the message: linear. Most messages of a stream have one of a few sets of headers,
@@ -26,9 +26,8 @@ is taken for no event stream at all. It becomes `stray`, which an error can be f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from struct import Struct
-from typing import Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -36,6 +35,9 @@ import msgspec
 from .errors import FramingError, LocalError
 from .events import Failure
 from .frames import EVENT_LIMIT, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Header", "Parser", "encode", "read_headers"]
 
@@ -91,7 +93,7 @@ def read_headers(data: bytes, /) -> dict[str, Header]:
         elif kind == _BYTES or kind in _WIDTHS:
             headers[name] = value
         else:
-            raise ValueError(f"the header {name!r} is cut short, or of unknown type {kind}")
+            raise ValueError(f"the header {name!r} is of unknown type {kind}")
     return headers
 
 
@@ -103,8 +105,9 @@ def encode(payload: bytes, headers: Mapping[str, Header] = {}) -> bytes:
     """
     head = b"".join(_written(name, value) for name, value in headers.items())
     if len(head) > _HEADERS_LIMIT or len(payload) > _PAYLOAD_LIMIT:
-        size = f"{len(head)} bytes of headers and {len(payload)} of payload"
-        raise LocalError(f"a message holds at most {_HEADERS_LIMIT} bytes of headers and {_PAYLOAD_LIMIT}: not {size}")
+        largest = f"{_HEADERS_LIMIT} bytes of headers and {_PAYLOAD_LIMIT} of payload"
+        size = f"{len(head)} and {len(payload)}"
+        raise LocalError(f"a message holds at most {largest}, not {size}")
     lengths = _LENGTHS.pack(_OVERHEAD + len(head) + len(payload), len(head))
     message = b"".join((lengths, crc32(lengths).to_bytes(_CRC_SIZE, "big"), head, payload))
     return message + crc32(message).to_bytes(_CRC_SIZE, "big")
@@ -122,6 +125,15 @@ def _written(name: str, value: Header) -> bytes:
         return head + bytes([_STRING if isinstance(value, str) else _BYTES]) + len(data).to_bytes(2, "big") + data
     except (OverflowError, UnicodeEncodeError) as error:
         raise LocalError(f"the header {name[:50]!r} cannot be written: {error}") from error
+
+
+def _text(headers: Mapping[str, Header], name: str) -> str:
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _said(headers: Mapping[str, Header]) -> bytes:
+    return msgspec.json.encode({"message": _text(headers, ":error-message")})
 
 
 class Parser:
@@ -174,9 +186,9 @@ class Parser:
         return self._messages(data)
 
     def close(self) -> Frame | None:
-        """The body ended: all that came of the message it was cut off in, raw, with neither type nor JSON in front.
+        """The body ended: what came of the message it was cut off in, its lengths and headers included.
 
-        Without its CRC nothing in it counts, however much of the payload is there.
+        That is no payload, on purpose: without its CRC nothing in it counts, even if the payload is all there.
         """
         rest = b"".join(self._held)
         self._held = []
@@ -219,12 +231,11 @@ class Parser:
             headers = read_headers(data)
         except ValueError as error:
             self._fail("frame", str(error), frames)
-        kind = headers.get(":message-type")
-        if kind in {"exception", "error"}:
-            name = headers.get(":exception-type" if kind == "exception" else ":error-code", "")
-            said = msgspec.json.encode({"message": str(headers.get(":error-message", ""))})
-            return Frame(payload or said, f"{kind}:{name}")
-        event = str(headers.get(":event-type", "message"))
+        if headers.get(":message-type") == "exception":
+            return Frame(payload or _said(headers), f"exception:{_text(headers, ':exception-type')}")
+        if headers.get(":message-type") == "error":
+            return Frame(payload or _said(headers), f"error:{_text(headers, ':error-code')}")
+        event = _text(headers, ":event-type") or "message"
         if len(self._events) < _EVENTS_KEPT and len(data) <= _HEADERS_KEPT:
             self._events[data] = event
         return Frame(payload, event)

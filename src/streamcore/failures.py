@@ -149,6 +149,7 @@ _REQUEST_IDS: Final = (
     "apim-request-id",
     "x-generation-id",
     "mistral-correlation-id",
+    "x-debug-trace-id",  # Cohere
 )
 
 
@@ -237,6 +238,7 @@ def _words(outer: _Object, inner: _Object) -> Iterator[str]:
         inner.get("type"),
         inner.get("status"),
         outer.get("code"),
+        outer.get("error_type"),  # Cohere
         outer.get("type"),
         outer.get("__type"),
     ):

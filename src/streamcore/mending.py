@@ -20,11 +20,11 @@ from .events import ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 if TYPE_CHECKING:
     from .events import Event
 
-__all__ = ["TextEvent", "is_deep", "mended", "unmask", "with_text"]
+__all__ = ["TEXT_FIELD", "TextEvent", "is_deep", "mended", "unmask", "with_text"]
 
 TextEvent: TypeAlias = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta
 
-_TEXT_FIELD: Final = {TextDelta: "text", ReasoningDelta: "text", RefusalDelta: "text", ToolCallDelta: "arguments"}
+TEXT_FIELD: Final = {TextDelta: "text", ReasoningDelta: "text", RefusalDelta: "text", ToolCallDelta: "arguments"}
 _DEEP: Final = 200  # levels of nesting; CPython's own limit for the whole stack is 1,000, real answers stay under 20
 
 # One escape of a JSON string. Whole pairs and escaped backslashes match first, so a half that remains stands alone.
@@ -47,7 +47,7 @@ def unmask(event: Event, before: TextEvent | None) -> tuple[Event, bool, TextEve
 
     Returns the event, whether the half `before` it is now part of it, and the half at its own end, which must wait.
     """
-    if type(event) not in _TEXT_FIELD:
+    if type(event) not in TEXT_FIELD:
         fields = {name: getattr(event, name) for name in event.__struct_fields__}
         lost = {name: _HALF.sub("\ufffd", value) for name, value in fields.items() if isinstance(value, str)}
         return structs.replace(event, **lost), False, None
@@ -66,7 +66,7 @@ def unmask(event: Event, before: TextEvent | None) -> tuple[Event, bool, TextEve
 
 def with_text(delta: TextEvent, text: str) -> TextEvent:
     """The delta with other text."""
-    return structs.replace(delta, **{_TEXT_FIELD[type(delta)]: text})
+    return structs.replace(delta, **{TEXT_FIELD[type(delta)]: text})
 
 
 def is_deep(data: bytes) -> bool:

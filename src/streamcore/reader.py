@@ -34,7 +34,7 @@ from .events import (
     Usage,
 )
 from .failures import find_error, shown
-from .mending import is_deep, mended, unmask, with_text
+from .mending import TEXT_FIELD, is_deep, mended, unmask, with_text
 
 if TYPE_CHECKING:
     from .adapter import Adapter
@@ -45,7 +45,10 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Reads one response body. `framing` replaces the adapter's own, where a body comes framed otherwise."""
+    """Reads one response body. `framing` replaces the adapter's own, where a body comes framed otherwise.
+
+    `usage` is the last that the provider reported, `outcome` how the stream ended; None before. Both are only to be read.
+    """
 
     __slots__ = (
         "_blocks",
@@ -56,10 +59,11 @@ class Reader:
         "_framing",
         "_half",
         "_index",
-        "_outcome",
+        "_masked",
         "_started",
         "_type",
-        "_usage",
+        "outcome",
+        "usage",
     )
 
     def __init__(self, adapter: Adapter, *, framing: Framing | None = None) -> None:
@@ -70,25 +74,16 @@ class Reader:
         self._index = -1
         self._blocks: list[type[Event] | None] = []  # what each block takes, None once it has ended
         self._started = False
+        self._masked = False  # whether any frame was mended
         self._half: TextEvent | None = None  # the first half of a surrogate pair, which ended the last delta
         self._frames = 0
         self._bytes = 0
-        self._usage: Usage | None = None
-        self._outcome: Finish | Failure | None = None
-
-    @property
-    def usage(self) -> Usage | None:
-        """The last usage the provider reported."""
-        return self._usage
-
-    @property
-    def outcome(self) -> Finish | Failure | None:
-        """How the stream ended; None while it goes on."""
-        return self._outcome
+        self.usage: Usage | None = None
+        self.outcome: Finish | Failure | None = None
 
     def feed(self, data: bytes, /) -> list[Event]:
         """The events that `data` completes; nothing after the last one."""
-        if self._outcome is not None:
+        if self.outcome is not None:
             return []
         self._bytes += len(data)
         try:
@@ -97,33 +92,42 @@ class Reader:
             events = self.feed_frames(error.frames)
             self._admit(error.failure, events)
             return events
+        if len(frames) == 1:
+            return self._feed_frame(frames[0])
         return self.feed_frames(frames) if frames else []
 
     def feed_frames(self, frames: list[Frame]) -> list[Event]:
         """The events of frames that were cut elsewhere; nothing after the last one."""
         events: list[Event] = []
-        if self._outcome is not None:
-            return events
         for frame in frames:
-            if not frame.data:
-                continue
-            self._frames += 1
-            try:
-                decoded = self._decode(frame)
-            except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-                wrong = self._mend(frame, error, events)
-                if wrong is not None:
-                    self._admit(self._malformed(frame, wrong), events)
-                if self._outcome is not None:
-                    break
-                continue
-            for event in decoded:
-                if type(event) is self._type and event.index == self._index:  # type: ignore[union-attr]
-                    events.append(event)
-                else:
-                    self._admit(event, events)
-            if self._outcome is not None:
+            if self.outcome is not None:
                 break
+            events += self._feed_frame(frame)
+        return events
+
+    def _feed_frame(self, frame: Frame) -> list[Event]:
+        """The events of one frame: the decoder's own list if they continue the block, each one admitted if not."""
+        if not frame.data:
+            return []
+        self._frames += 1
+        events: list[Event] = []
+        try:
+            decoded = self._decode(frame)
+        except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+            wrong = self._mend(frame, error, events)
+            if wrong is not None:
+                self._admit(self._malformed(frame, wrong), events)
+            return events
+        for event in decoded:
+            if type(event) is self._type and event.index == self._index:  # type: ignore[union-attr]
+                continue
+            if type(event) is not Usage or self._type is None:
+                break
+            self.usage = event
+        else:
+            return decoded
+        for event in decoded:
+            self._admit(event, events)
         return events
 
     def close(self, failure: Failure | None = None) -> list[Event]:
@@ -133,7 +137,7 @@ class Reader:
         `cancelled`) is, if all that was missing was the provider's goodbye.
         """
         events: list[Event] = []
-        if self._outcome is not None:
+        if self.outcome is not None:
             return events
         pending = 0
         if failure is None:
@@ -176,9 +180,11 @@ class Reader:
 
     def _admit(self, event: Event, events: list[Event]) -> None:
         """Take any event, whatever the state; after the last one, nothing."""
-        if self._outcome is not None:
+        if self.outcome is not None:
             return
         kind = type(event)
+        if self._masked and kind not in TEXT_FIELD:
+            event, _, _ = unmask(event, None)  # what a mended frame left with the decoder comes out with a later one
         if self._half is not None:
             half, self._half = self._half, None
             if kind is not Failure:
@@ -192,11 +198,11 @@ class Reader:
         if not isinstance(event, Start | Usage | Finish | Failure) and event.index is not None:
             event = self._place(event, event.index) or event
         if isinstance(event, Usage):
-            self._usage = event
+            self.usage = event
         elif isinstance(event, Finish | Failure):
             if isinstance(event, Finish):
                 events += [BlockEnd(index) for index, takes in enumerate(self._blocks) if takes is not None]
-            self._outcome, self._type = event, None
+            self.outcome, self._type = event, None
         events.append(event)
 
     def _place(self, event: Event, index: int) -> Failure | None:
@@ -239,25 +245,20 @@ class Reader:
         """Take a frame that msgspec refused, mended; or say what is wrong with it. A bug in the adapter is raised."""
         if isinstance(error, RecursionError):
             return _too_deep(frame, error)
-        data = mended(frame.data)
-        if data == frame.data:
-            if isinstance(error, UnicodeDecodeError):
-                raise error
-            return str(error)
         try:
-            decoded = self._decode(structs.replace(frame, data=data))
+            decoded = self._decode(structs.replace(frame, data=mended(frame.data)))
         except DecodeError as again:
             return str(again)
         except RecursionError as again:
             return _too_deep(frame, again)
+        self._masked = True
         for event in decoded:
             whole, joined, half = unmask(event, self._half)
             if joined:
                 self._half = None
             self._admit(whole, events)
             self._half = half
-        if self._half is not None:
-            self._type = None  # whatever comes next passes `_admit`
+        self._type = None  # whatever comes next passes `_admit`, for a half that waits
         return None
 
 

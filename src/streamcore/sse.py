@@ -1,13 +1,15 @@
 r"""Server-sent events, both ways (WHATWG HTML, §9.2 "Server-sent events", read November 2026).
 
-Theory of operation. Nearly every chunk of a live stream is whole events in one of two shapes, `data: …` or
-`event: …` and `data: …`, each closed by an empty line. The parser recognises these by their first and last bytes and
-slices the payload out; a chunk with many is split once. Everything else goes line by line through `_feed_lines`,
-which follows the standard's algorithm: several data lines, `id`, `retry`, comments, CR, a byte order mark. Between
-two events the parser holds no state but the last event id, so it may change from one road to the other there:
+Theory of operation. Nearly every event of a live stream has the shape of the one before: the same bytes in front of its
+payload (`data: `, or an `event:` line and `data: `), the same empty line after it. The parser keeps that shape in mind,
+so it recognises a chunk that is one event by comparing both ends, and cuts a chunk of many with a single split. Every
+other event goes line by line through `_feed_strict`, which follows the standard's algorithm: several data lines, `id`,
+`retry`, comments, CR, a byte order mark. Between two events the parser holds no state but the last event id, so it may
+change from one road to the other there:
 
-    _held    pieces of an unfinished event, starting where an event starts, no CR among them, under 64 KiB;
-             joined once, when the piece arrives that can complete it: linear
+    _shape   of the last event: what stands before its payload and how long that is, what after it, and its type
+    _held    an unfinished event, from where it starts, no CR in it, up to 64 KiB; searched no further than its end,
+             and copied once when that comes: linear
     _strict  the line road has an event under way (or a BOM or an LF after a CR to wait for): stay on it
 
 Where it is not quite right: `Frame.data` is what was sent, not yet decoded, so invalid UTF-8 is still in it (`text`
@@ -18,11 +20,14 @@ because some servers put a bare JSON error there.
 from __future__ import annotations
 
 import re
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from .errors import FramingError, LocalError
 from .events import Failure
 from .frames import EVENT_LIMIT, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Parser", "comment", "encode", "text"]
 
@@ -31,11 +36,12 @@ _LF: Final = 10
 _CR: Final = 13
 _END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
 _FIELDS: Final = (b"data", b"event", b"id", b"retry")
+_HEAD: Final = re.compile(rb"(?:event: ?+([^\r\n]{1,64})\r?\n)?data: ")  # what a shape begins with
 _KNOWN_FIELD: Final = re.compile(rb"(?:data|event|id|retry):")
 _LONGEST_FIELD: Final = 6  # "event:", "retry:": a pending line of this length is known or will never be
+_FIRST_PIECES: Final = _LONGEST_FIELD + 1  # of a line: they hold its field's name, the colon and the space
 _HELD_LIMIT: Final = 64 * 1024
 _STRAY_LIMIT: Final = 4 * 1024
-_NAMES_KEPT: Final = 64  # event names decoded once each; of at most as many bytes
 _RETRY_DIGITS: Final = 640  # what int() takes however low CPython's guard against its quadratic cost is set
 
 
@@ -85,7 +91,7 @@ class Parser:
         "_event",
         "_failure",
         "_held",
-        "_held_size",
+        "_held_limit",
         "_id",
         "_ignoring",
         "_known",
@@ -93,8 +99,8 @@ class Parser:
         "_limit",
         "_line",
         "_line_size",
-        "_names",
         "_retry",
+        "_shape",
         "_skip_lf",
         "_stray",
         "_strict",
@@ -104,9 +110,9 @@ class Parser:
         self._limit = limit
         self._last_event_id = last_event_id
         self._retry: int | None = None
-        self._names: dict[bytes, str] = {}
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self._shape = b"data: ", 6, b"\n\n", -2, "message"
+        self._held = bytearray()
+        self._held_limit = min(_HELD_LIMIT, limit)
         self._strict = True  # until the first bytes have shown whether there is a byte order mark
         self._bom: bytes | None = b""
         self._skip_lf = False
@@ -143,19 +149,20 @@ class Parser:
         Raises:
             FramingError: An event is larger than the limit; carries the frames completed before it.
         """
+        held = self._held
+        if held:
+            if _LF in data or _CR in data:
+                return self._feed_part(data)
+            held += data
+            return [] if len(held) <= self._held_limit else self._feed_strict(b"")
         if self._strict or len(data) > self._limit:
             return self._feed_strict(data)
-        if not self._held and data[:6] == b"data: ":
-            end = data.find(b"\n") - len(data)
-            if end == -2 and data[-1] == _LF and _CR not in data:
-                return [Frame(data[6:-2], "message", self._last_event_id)]
-            if end == -3 and data[-4:] == b"\r\n\r\n" and data.find(b"\r") == len(data) - 4:
-                return [Frame(data[6:-4], "message", self._last_event_id)]
-        elif not self._held and data[-2:] == b"\n\n" and _CR not in data:
-            frame = self._named(data[:-2])
-            if frame is not None:
-                return [frame]
-        return self._feed_blocks(data)
+        head, start, tail, end, event = self._shape
+        if data[:start] == head and data[end:] == tail:
+            payload = data[start:end]
+            if _LF not in payload and _CR not in payload:
+                return [Frame(payload, event, self._last_event_id)]
+        return self._feed_part(data)
 
     def close(self) -> Frame | None:
         """The body ended: the event it was cut off in, as far as it came. The standard would discard it."""
@@ -163,7 +170,7 @@ class Parser:
             self._feed_strict(self._release())
         if self._bom:
             self._stray, self._bom = self._bom, None
-        line = b"".join(self._line)
+        line = b"".join(self._line) or self._release()
         if line[:5] == b"data:":  # no other field means anything before its line has ended
             self._field(line)
         elif not _KNOWN_FIELD.match(line) and not any(field.startswith(line) for field in _FIELDS):
@@ -173,71 +180,78 @@ class Parser:
             return None
         return Frame(b"\n".join(self._data), self._event or "message", self._id)
 
-    def _named(self, block: bytes) -> Frame | None:
-        """The frame of a block that is one `event: ` line and one `data: ` line, LF between them."""
-        line = block.find(b"\n")
-        if block[:7] != b"event: " or block[line + 1 : line + 7] != b"data: " or line < 7:
-            return None
-        data = block[line + 7 :]
-        if _LF in data:
-            return None
-        name = block[7:line]
-        event = self._names.get(name)
-        if event is None:
-            event = name.decode("utf-8", "replace") or "message"
-            if len(self._names) < _NAMES_KEPT and len(name) <= _NAMES_KEPT:
-                self._names[name] = event
-        return Frame(data, event, self._last_event_id)
-
-    def _release(self) -> bytes:
-        data = b"".join(self._held)
-        self._held, self._held_size = [], 0
-        return data
-
-    def _feed_blocks(self, data: bytes) -> list[Frame]:
-        """Whole events wherever the chunk has some; what is left of it is held."""
-        separator = b"\r\n\r\n" if _CR in data else b"\n\n"
+    def _feed_part(self, data: bytes) -> list[Frame]:
+        """A chunk that ends what is held, or is not just one event: cut off what is whole, hold the rest."""
         held = self._held
-        if held:
-            if len(separator) == 2 and not (
-                _LF in data and (b"\n\n" in data or (data[0] == _LF and held[-1][-1] == _LF))
-            ):
-                return self._hold(data)
-            data = self._release() + data
-            if len(data) > self._limit:
+        separator = b"\r\n\r\n" if _CR in data else b"\n\n"
+        size = data.rfind(separator) + len(separator) if _LF in data else 0
+        if size < len(separator):
+            if _CR in data:
                 return self._feed_strict(data)
-        end = data.rfind(separator)
-        if end < 0:
-            return self._hold(data) if len(separator) == 2 else self._feed_strict(data)
+            if not held or data[0] != _LF or held[-1] != _LF:
+                return self._hold(data)
+            size = 1  # the cut went through the empty line
+        if len(held) + len(data) > self._limit:
+            return self._feed_strict(data)
+        frames = self._feed_whole(self._release() + data[:size], separator)
+        rest = data[size:]
+        return frames + self._feed_part(rest) if rest else frames  # it may have separators of the other kind
+
+    def _feed_whole(self, data: bytes, separator: bytes) -> list[Frame]:
+        """Whole events, the last with its separator. One split, of which nearly every piece is a payload."""
+        head, start, tail, _, _ = self._shape
+        if data[:start] != head or tail != separator:
+            self._learn(data, separator)
+        head, start, _, _, event = self._shape
+        blocks = data[: -len(separator)]
         frames: list[Frame] = []
-        for block in data[:end].split(separator):
-            if block[:6] == b"data: " and _LF not in block and _CR not in block:
-                frames.append(Frame(block[6:], "message", self._last_event_id))
-            elif block:
-                frame = self._named(block) if _CR not in block else None
-                if frame is None:
-                    frames += self._feed_strict(block + separator)
-                else:
-                    frames.append(frame)
-        rest = data[end + len(separator) :]
-        if rest:  # without this separator, but perhaps with the other
-            frames += self._feed_blocks(rest)
+        if blocks[:start] != head:
+            self._feed_others(blocks, separator, frames)
+            return frames
+        for payload in blocks[start:].split(separator + head):
+            if _LF not in payload and _CR not in payload:
+                frames.append(Frame(payload, event, self._last_event_id))
+            else:
+                self._feed_others(head + payload, separator, frames)
         return frames
 
+    def _feed_others(self, blocks: bytes, separator: bytes, frames: list[Frame]) -> None:
+        """Events some of which have another shape than the last one."""
+        for block in blocks.split(separator):
+            if block[: self._shape[1]] != self._shape[0]:
+                self._learn(block, separator)
+            head, start, _, _, event = self._shape
+            payload = block[start:]
+            if block[:start] == head and _LF not in payload and _CR not in payload:
+                frames.append(Frame(payload, event, self._last_event_id))
+            elif block:
+                frames += self._feed_strict(block + separator)
+
+    def _learn(self, block: bytes, separator: bytes) -> None:
+        """Keep the shape of this event in mind, if it is one that events usually have."""
+        match = _HEAD.match(block)
+        if match is not None:
+            event = (match[1] or b"message").decode("utf-8", "replace")
+            self._shape = match[0], match.end(), separator, -len(separator), event
+
     def _hold(self, data: bytes) -> list[Frame]:
-        if data:
-            self._held.append(data)
-            self._held_size += len(data)
-            if self._held_size > min(_HELD_LIMIT, self._limit):
-                return self._feed_strict(self._release())
-        return []
+        self._held += data
+        return [] if len(self._held) <= self._held_limit else self._feed_strict(b"")
+
+    def _release(self) -> bytes:
+        data = bytes(self._held)
+        self._held.clear()
+        return data
 
     def _feed_strict(self, data: bytes) -> list[Frame]:
         """The standard's algorithm, line by line."""
         if self._failure is not None:
             raise FramingError(self._failure)
-        if self._known and _LF not in data and _CR not in data:  # the middle of a long line
-            self._hold_line(data)
+        if self._known and data and _LF not in data and _CR not in data:  # the middle of a long line
+            self._line.append(data)
+            self._line_size += len(data)
+            if self._data_size + self._line_size > self._limit:
+                self._too_large(self._line_size)
             return []
         if self._held:
             data = self._release() + data
@@ -253,14 +267,14 @@ class Parser:
             if data[0] == _LF:
                 data = data[1:]
         frames: list[Frame] = []
-        *lines, rest = _END_OF_LINE.split(data)
+        *lines, rest = _END_OF_LINE.split(data) if _CR in data else data.split(b"\n")
         try:
             for line in lines:
                 if self._ignoring:
                     self._keep_stray(line, new=False)
                 elif self._line:
                     self._line.append(line)
-                    self._end_line(b"".join(self._line), frames)
+                    self._field(b"".join(self._line[:_FIRST_PIECES]), self._line[_FIRST_PIECES:])
                 else:
                     self._end_line(line, frames)
                 self._line, self._line_size, self._known, self._ignoring = [], 0, False, False
@@ -272,13 +286,13 @@ class Parser:
             error.frames += frames
             raise
         self._strict = bool(
-            self._line
-            or self._ignoring
-            or self._data
-            or self._event
-            or self._skip_lf
-            or self._id != self._last_event_id
+            self._ignoring or self._data or self._event or self._skip_lf or self._id != self._last_event_id
         )
+        if self._line and not self._strict:
+            self._strict = self._line_size > self._held_limit
+            if not self._strict:  # the line begins an event: back to the fast road
+                self._held += b"".join(self._line)
+                self._line, self._line_size, self._known = [], 0, False
         return frames
 
     def _hold_line(self, piece: bytes) -> None:
@@ -326,15 +340,19 @@ class Parser:
             self._data, self._data_size = [], 0
         self._event = ""
 
-    def _field(self, line: bytes) -> None:
+    def _field(self, line: bytes, more: Sequence[bytes] = ()) -> None:
+        """A line that is not empty; `more` is the rest of a value that came in pieces, joined once."""
         name, _, value = line.partition(b":")
         if name not in _FIELDS:
             self._keep_stray(line)
             return
-        if self._data_size + len(line) > self._limit:
-            self._too_large(len(line))
+        size = len(line) + sum(map(len, more))
+        if self._data_size + size > self._limit:
+            self._too_large(size)
         if value[:1] == b" ":
             value = value[1:]
+        if more:
+            value = b"".join([value, *more])
         if name == b"data":
             self._data.append(value)
             self._data_size += len(value) + 1

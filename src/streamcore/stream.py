@@ -19,7 +19,7 @@ from msgspec import structs
 
 from .errors import LocalError, StreamFailed
 from .events import Event, Failure, Finish, TextDelta, Usage
-from .failures import http_failure, shown
+from .failures import http_failure, request_id, shown
 from .message import Fold
 from .reader import Reader
 from .transport import Source
@@ -135,14 +135,16 @@ class Stream:
             StreamFailed: The stream failed; every event before the failure has been given.
             LocalError: The stream is not open.
         """
-        if self._position == len(self._batch):
-            self._batch = await self._next()
-            self._position = 0
-            if not self._batch:
-                raise StopAsyncIteration
-        event = self._batch[self._position]
-        self._position += 1
-        return event
+        if self._position < len(self._batch):
+            event = self._batch[self._position]
+            self._position += 1
+            return event
+        events = await self._next()
+        if not events:
+            raise StopAsyncIteration
+        if len(events) > 1:
+            self._batch, self._position = events, 1
+        return events[0]
 
     async def read(self) -> list[Event]:
         """The events that one read of the network completed, at least one; [] once the stream has ended.
@@ -174,12 +176,12 @@ class Stream:
         return fold
 
     async def _next(self) -> list[Event]:
-        reader = self._reader
+        reader, response = self._reader, self._response
         while self._outcome is None:
-            if self._response is None or self._state != "open":
+            if response is None or self._state != "open":
                 raise LocalError("the stream is not open: read it inside its `async with`")
             try:
-                data = await self._response.read()
+                data = await response.read()
             except StreamFailed as error:
                 events = reader.close(error.failure)
             except BaseException:
@@ -229,7 +231,7 @@ class Stream:
         status = response.status
         if status != 200:
             raise StreamFailed(http_failure(status, dict(headers), await _beginning(response)))
-        self._request_id = http_failure(500, dict(headers), b"").request_id
+        self._request_id = request_id(headers)
         if headers.get("content-encoding", "identity") != "identity":
             message = f"the body is encoded as {headers['content-encoding']!r}, although identity was asked for"
             raise StreamFailed(Failure("protocol", message, detail="content_encoding", status=status))
