@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -230,22 +229,3 @@ def joined(events, kind):
 def test_the_message_goes_into_the_next_request_and_through_json(events):
     request = Request(messages=(*prompt("Why?").messages, Fold(events).message))
     assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request
-
-
-def _called(arguments, reason):
-    call = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, arguments), BlockEnd(0)]
-    return Fold([Start(), *call, Finish(reason)])
-
-
-@pytest.mark.parametrize("arguments", ['{"a":', '{"a":"\ud83d"}', "[" * 100_000])
-def test_a_call_that_a_limit_of_tokens_cut_may_not_run_and_does_not_go_back(arguments):
-    fold = _called(arguments, "length")
-    assert (fold.tool_calls, fold.message.parts) == ([], ())
-
-
-def test_a_call_that_was_whole_before_the_limit_may_run():
-    assert [call.arguments for call in _called('{"a":1}', "length").tool_calls] == ['{"a":1}']
-
-
-def test_arguments_that_the_model_wrote_wrong_are_kept_as_they_are():
-    assert [call.arguments for call in _called('{"a":', "tool_calls").tool_calls] == ['{"a":']

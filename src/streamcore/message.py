@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import structs
 
 from .events import (
@@ -165,8 +164,11 @@ class Fold:
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """The calls that are complete and may run, as in `message`. One without arguments has `"{}"`."""
-        return [part for part in self.message.parts if isinstance(part, ToolCall)]
+        """The calls that ended. One without arguments has `"{}"`; what the model wrote wrong is kept as it is.
+
+        After a `Finish` for `length` the last one may have been cut in the middle of its arguments.
+        """
+        return [part for block in self._blocks if block.ended for part in block.parts() if isinstance(part, ToolCall)]
 
     @property
     def citations(self) -> list[Citation]:
@@ -187,25 +189,10 @@ class Fold:
     def message(self) -> Message:
         """The assistant's turn, to be appended to the next request: the same provider accepts it, signatures and all.
 
-        Tool calls that never ended are left out, and one that a limit of tokens cut: their arguments are not whole.
+        Tool calls that never ended are left out: their arguments are not whole.
         """
-        return Message(
-            "assistant", tuple(part for block in self._blocks if self._whole(block) for part in block.parts())
-        )
-
-    def _whole(self, block: _Block) -> bool:
-        if not isinstance(block.first, ToolCallStart):
-            return True
-        cut = isinstance(self._outcome, Finish) and self._outcome.reason == "length" and block is self._blocks[-1]
-        return block.ended and not (cut and not _is_json(block.text() or "{}"))
+        whole = (block for block in self._blocks if block.ended or not isinstance(block.first, ToolCallStart))
+        return Message("assistant", tuple(part for block in whole for part in block.parts()))
 
     def _joined(self, kind: type[Event]) -> str:
         return "".join(block.text() for block in self._blocks if block.kind is kind)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return False
-    return True
