@@ -257,7 +257,7 @@ def test_json_nested_to_any_depth_is_read_without_raising(around, depth):
         (422, "invalid"),
         (424, "invalid"),
         (429, "rate_limit"),
-        (498, "overloaded"),
+        (498, "auth"),
         (499, "cancelled"),
         (500, "server"),
         (502, "server"),

@@ -83,6 +83,7 @@ _KINDS: Final[Mapping[FailureKind, tuple[str, ...]]] = {
         "provider_overloaded",
         "provider_unavailable",
         "engine_overloaded",
+        "capacity_exceeded",
         "modelnotreadyexception",
     ),
     "timeout": (
@@ -134,7 +135,7 @@ _STATUSES: Final[Mapping[int, FailureKind]] = {
     404: "not_found",
     408: "timeout",
     429: "rate_limit",
-    498: "overloaded",
+    498: "auth",  # an invalid token for Cohere; where it is a lack of capacity, a word says so
     499: "cancelled",
     503: "overloaded",
     504: "timeout",

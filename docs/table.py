@@ -1,0 +1,99 @@
+"""Writes the table in `adapters.md`: asks every adapter to write a request with each part, and sees what it warns of.
+
+`python docs/table.py` renews the file; a test fails while it is stale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import streamcore as sc
+from streamcore.request import Secret, Target
+
+ADAPTERS: Final = {
+    "openai": "gpt-5.1",
+    "openai_responses": "gpt-5.1",
+    "anthropic": "claude-sonnet-4-6",
+    "gemini": "gemini-2.5-pro",
+    "bedrock": "anthropic.claude-sonnet-4-6",
+    "cohere": "command-a-03-2025",
+    "ollama": "llama3.2",
+}
+PIXEL: Final = b"\x89PNG"
+USER: Final = sc.Message("user", "hi")
+WEATHER: Final = sc.Tool("weather", "The weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
+CALL: Final = sc.Message("assistant", (sc.ToolCall(id="call_1", name="weather", arguments='{"city":"Rome"}'),))
+
+
+def _ask(*parts: sc.Text | sc.Image | sc.File) -> sc.Request:
+    return sc.Request(messages=(sc.Message("user", parts),))
+
+
+def _result(content: str | tuple[sc.Text | sc.Image | sc.File, ...] = "sunny", *, is_error: bool = False) -> sc.Request:
+    result = sc.ToolResult(id="call_1", name="weather", content=content, is_error=is_error)
+    return sc.Request(messages=(USER, CALL, sc.Message("tool", (result,))), tools=(WEATHER,))
+
+
+PARTS: Final[dict[str, sc.Request]] = {
+    "system message": sc.Request(messages=(sc.Message("system", "be brief"), USER)),
+    "image, bytes": _ask(sc.Image(data=PIXEL, media_type="image/png")),
+    "image, URL": _ask(sc.Image(url="https://example.com/a.png", media_type="image/png")),
+    "PDF, bytes": _ask(sc.File(data=b"%PDF", media_type="application/pdf"), sc.Text(text="read it")),
+    "file by id or URI": _ask(sc.File(id="files/a-1", media_type="application/pdf")),
+    "sound, bytes": _ask(sc.File(data=b"RIFF", media_type="audio/wav")),
+    "tools": sc.Request(messages=(USER,), tools=(WEATHER,)),
+    "tool results": _result(),
+    "tool results with images": _result((sc.Image(data=PIXEL, media_type="image/png"),)),
+    "failed tool results": _result(is_error=True),
+    "tool_choice none": sc.Request(messages=(USER,), tools=(WEATHER,), tool_choice="none"),
+    "tool_choice required": sc.Request(messages=(USER,), tools=(WEATHER,), tool_choice="required"),
+    "tool_choice by name": sc.Request(messages=(USER,), tools=(WEATHER,), tool_choice=sc.ToolChoice("weather")),
+    "parallel_tool_calls off": sc.Request(messages=(USER,), tools=(WEATHER,), parallel_tool_calls=False),
+    "output of a schema": sc.Request(messages=(USER,), output=sc.Schema({"type": "object"})),
+    "output of any JSON": sc.Request(messages=(USER,), output="json"),
+    "reasoning effort": sc.Request(messages=(USER,), reasoning=sc.Reasoning(effort="low")),
+    "reasoning budget": sc.Request(messages=(USER,), reasoning=sc.Reasoning(budget_tokens=2048)),
+    "reasoning summary": sc.Request(messages=(USER,), reasoning=sc.Reasoning(effort="low", summary=True)),
+    "max_tokens": sc.Request(messages=(USER,), max_tokens=100),
+    "temperature": sc.Request(messages=(USER,), temperature=0.5),
+    "top_p": sc.Request(messages=(USER,), top_p=0.5),
+    "top_k": sc.Request(messages=(USER,), top_k=5),
+    "penalties": sc.Request(messages=(USER,), presence_penalty=0.5, frequency_penalty=0.5),
+    "stop": sc.Request(messages=(USER,), stop=("END",)),
+    "seed": sc.Request(messages=(USER,), seed=7),
+    "user": sc.Request(messages=(USER,), user="u-1"),
+    "metadata": sc.Request(messages=(USER,), metadata={"team": "blue"}),
+    "cache marks": _ask(sc.Text(text="long", cache=True), sc.Text(text="question")),
+    "cache_key": sc.Request(messages=(USER,), cache_key="k"),
+}
+
+
+def says(adapter: str, request: sc.Request) -> str:
+    """One cell: whether the adapter sends it, sends it otherwise or leaves it out (a warning), or refuses."""
+    module = sc.load(adapter)
+    target = Target(module.url, ADAPTERS[adapter], Secret("key"))
+    try:
+        warnings = module.encode(request, target).warnings
+    except sc.LocalError:
+        return "error"
+    return "warning" if warnings else "yes"
+
+
+def table() -> str:
+    """The whole table, in Markdown."""
+    rows = [["", *ADAPTERS], ["---"] * (len(ADAPTERS) + 1)]
+    rows += [[part, *(says(name, request) for name in ADAPTERS)] for part, request in PARTS.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def renewed(page: str) -> str:
+    """The page with the table as it is now."""
+    head, _, rest = page.partition("<!-- table -->")
+    _, _, tail = rest.partition("<!-- end of table -->")
+    return f"{head}<!-- table -->\n\n{table()}\n\n<!-- end of table -->{tail}"
+
+
+if __name__ == "__main__":
+    path = Path(__file__).with_name("adapters.md")
+    path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
