@@ -17,6 +17,7 @@ ADAPTERS: Final = {
     "anthropic": "claude-sonnet-4-6",
     "gemini": "gemini-2.5-pro",
     "bedrock": "anthropic.claude-sonnet-4-6",
+    "mistral": "magistral-medium-latest",
     "cohere": "command-a-03-2025",
     "ollama": "llama3.2",
 }

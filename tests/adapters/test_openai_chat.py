@@ -461,6 +461,21 @@ def test_what_comes_with_reasoning_under_way_opens_nothing():
     ]
 
 
+def test_a_signature_of_thinking_is_kept_with_its_block():
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}
+    assert events_of(chunk(content=[thinking]), chunk(content=[{**thinking, "thinking": [], "signature": "s"}])) == [
+        ReasoningDelta(0, "Hm"),
+        BlockEnd(0, '{"thinking":{"signature":"s"}}'),
+    ]
+
+
+def test_thinking_of_which_only_the_signature_is_sent_opens_its_block():
+    assert events_of(chunk(content=[{"type": "thinking", "signature": "s"}])) == [
+        ReasoningDelta(0, ""),
+        BlockEnd(0, '{"thinking":{"signature":"s"}}'),
+    ]
+
+
 # Refusal
 
 

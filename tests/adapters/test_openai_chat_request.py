@@ -198,7 +198,17 @@ def test_options(fields, wire):
             {"reasoning": Reasoning(effort="none")},
             {"thinking": {"type": "disabled"}, "reasoning_effort": None},
         ),
-        ({"reasoning": "thinking"}, {"reasoning": Reasoning(summary=True)}, {"thinking": None}),
+        ({"reasoning_text": "always"}, {"reasoning": Reasoning(summary=True)}, {"reasoning_effort": None}),
+        (
+            {"reasoning_text": "include_reasoning"},
+            {"reasoning": Reasoning(summary=False)},
+            {"include_reasoning": False},
+        ),
+        ({"reasoning_text": "include_reasoning"}, {"reasoning": Reasoning()}, {"include_reasoning": None}),
+        ({"reasoning": "thinking"}, {"reasoning": Reasoning()}, {"thinking": None}),
+        ({"budget": "thinking_token_budget"}, {"reasoning": Reasoning(budget_tokens=9)}, {"thinking_token_budget": 9}),
+        ({"seed": "random_seed"}, {"seed": 7}, {"random_seed": 7, "seed": None}),
+        ({"schemas": False}, {"output": "json"}, {"response_format": {"type": "json_object"}}),
     ],
 )
 def test_options_of_dialects(quirks, fields, wire):
@@ -222,7 +232,8 @@ def test_options_of_dialects(quirks, fields, wire):
             {"reasoning": Reasoning(effort="low", budget_tokens=9)},
             ["reasoning.budget_tokens"],
         ),
-        ({"reasoning": "thinking"}, {"reasoning": Reasoning(summary=False)}, ["reasoning.summary"]),
+        ({"reasoning_text": "always"}, {"reasoning": Reasoning(summary=False)}, ["reasoning.summary"]),
+        ({"schemas": False}, {"output": Schema({"type": "object"})}, ["output"]),
     ],
 )
 def test_options_that_are_left_out_with_a_warning(quirks, fields, paths):
@@ -233,6 +244,11 @@ def test_what_is_unsupported_is_not_sent():
     body = body_of(ask(stop=("a",), top_k=5), unsupported=("stop", "top_k"))
     assert "stop" not in body
     assert "top_k" not in body
+
+
+def test_a_schema_becomes_a_wish_for_json_where_there_are_none():
+    body = body_of(ask(output=Schema({"type": "object"})), schemas=False)
+    assert body["response_format"] == {"type": "json_object"}
 
 
 def test_a_tool_choice_holds_for_tools_of_the_callers_own():
@@ -306,6 +322,38 @@ def test_parts_of_a_user(part, block):
 def test_what_cannot_be_sent_at_all(part):
     with pytest.raises(LocalError, match=r"messages\[0\]\.content\[1\]: "):
         sent(ask(Text(text="a"), part))
+
+
+@pytest.mark.parametrize(
+    ("part", "block"),
+    [
+        (File(id="file-1"), {"type": "file", "file_id": "file-1"}),
+        (
+            File(data=b"f", media_type="application/pdf", name="a.pdf"),
+            {"type": "file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,Zg=="},
+        ),
+    ],
+)
+def test_a_dialect_may_have_flat_files(part, block):
+    assert content_of(part, files="flat") == [block]
+
+
+def test_a_dialect_may_mark_the_turn_that_is_to_be_continued():
+    begun = Message("assistant", "It is"), Message("user", "Hi"), Message("assistant", "It is")
+    marks = [turn.get("prefix") for turn in body_of(Request(messages=begun), prefix=True)["messages"]]
+    assert marks == [None, None, True]
+
+
+def test_other_turns_at_the_end_are_not_marked():
+    assert body_of(ask(), prefix=True)["messages"] == [USER]
+    assert body_of(Request(messages=()), prefix=True)["messages"] == []
+
+
+def test_a_server_without_an_address_wants_one():
+    nowhere = Compatible(url="", example_url="https://<yours>.example.org/v1")
+    with pytest.raises(LocalError, match="pass url=, such as 'https://<yours>.example.org/v1'"):
+        nowhere.encode(prompt("Hi"), Target("", "m"))
+    assert nowhere.encode(prompt("Hi"), Target("https://x", "m")).url == "https://x/chat/completions"
 
 
 def test_a_tool_result_is_a_turn_of_its_own():

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from streamcore import sse
+from streamcore.errors import LocalError
 
 from .decoder import Decoder
 from .request import Quirks, encode
@@ -40,9 +41,13 @@ framing: Final = sse.Parser
 
 
 class Compatible(Struct, frozen=True, kw_only=True):
-    """Another server that speaks this format: an adapter by itself, as this package is one for OpenAI."""
+    """Another server that speaks this format: an adapter by itself, as this package is one for OpenAI.
+
+    `url` is "" where each customer has an address of their own; `example_url` then shows what one looks like.
+    """
 
     url: str
+    example_url: str = ""
     key_variables: tuple[str, ...] = ()
     quirks: Quirks = Quirks()
 
@@ -53,6 +58,8 @@ class Compatible(Struct, frozen=True, kw_only=True):
 
     def encode(self, request: Request, target: Target) -> HTTPRequest:
         """Write the request for a streamed answer. Raises LocalError for what cannot be written at all."""
+        if not (self.url or target.url):
+            raise LocalError(f"each customer of this provider has an address: pass url=, such as {self.example_url!r}")
         return encode(request, target, quirks=self.quirks)
 
     def Decoder(self) -> EventDecoder:  # noqa: N802 - a member of the protocol

@@ -91,6 +91,7 @@ class Part(Struct, gc=False):
     text: str | None = None
     thinking: list[Part] | str | None = None
     summary: list[Part] | str | None = None
+    signature: str | None = None
 
     @property
     def reasoning(self) -> str:

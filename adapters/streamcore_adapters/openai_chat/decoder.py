@@ -103,6 +103,7 @@ class Decoder:
         "_text",
         "_told",
         "_usage",
+        "_worded",
     )
 
     def __init__(self, quirks: Quirks = _OPENAI) -> None:
@@ -116,7 +117,8 @@ class Decoder:
         self._text = self._reasoning = self._refusal = self._audio = -1  # their blocks, if there are any yet
         self._audio_id: str | None = None
         self._details = ReasoningDetails()
-        self._opaque = ""
+        self._worded = False  # whether the reasoning came in words of its own: items after it only repeat them
+        self._opaque: dict[str, object] = {}
         self._calls = Calls(self._indexes)
         self._others: dict[int, bool] = {}  # the other choices, and whether they are finished
         self._told: dict[str, Raw | str] = {}
@@ -220,8 +222,11 @@ class Decoder:
         text = delta.reasoning_content or delta.reasoning or delta.reasoning_text or ""
         if delta.reasoning_details:
             detailed = self._details.add(delta.reasoning_details)
-            text = text or detailed
-        self._opaque = delta.reasoning_opaque or self._opaque
+            text = text or ("" if self._worded else detailed)
+        elif text:
+            self._worded = True
+        if delta.reasoning_opaque:
+            self._opaque["reasoning_opaque"] = delta.reasoning_opaque
         if text or (self._reasoning < 0 and (delta.reasoning_details or delta.reasoning_opaque)):
             self._reasoning = self._block(self._reasoning)
             events.append(ReasoningDelta(self._reasoning, text))
@@ -230,7 +235,9 @@ class Decoder:
         if part.type == "text" or part.type is None:
             self._say(part.text or "", events)
         elif part.type in ("thinking", "reasoning"):
-            if part.reasoning:
+            if part.signature:
+                self._opaque["thinking"] = {"signature": part.signature}
+            if part.reasoning or (self._reasoning < 0 and part.signature):
                 self._reasoning = self._block(self._reasoning)
                 events.append(ReasoningDelta(self._reasoning, part.reasoning))
         else:
@@ -279,9 +286,7 @@ class Decoder:
             return []
         events: list[Event] = []
         self._calls.end(self._id, events)
-        opaque = self._details.fields()
-        if self._opaque:
-            opaque["reasoning_opaque"] = self._opaque
+        opaque = {**self._details.fields(), **self._opaque}
         if opaque:
             events.append(BlockEnd(self._reasoning, json_text(opaque)))
         if self._audio_id and self._audio >= 0:

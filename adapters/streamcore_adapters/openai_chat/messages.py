@@ -77,6 +77,8 @@ class Writer:
             if not turn:
                 self._warn(f"messages[{number}]", "left out: nothing in it can be sent")
             written += turn
+        if self._quirks.prefix and written and written[-1]["role"] == "assistant":
+            written[-1]["prefix"] = True
         return written
 
     def _turn(self, message: Message, path: str) -> list[_Block]:
@@ -120,7 +122,7 @@ class Writer:
 
     def _file(self, part: File, path: str) -> _Block | None:
         if part.id is not None:
-            return {"type": "file", "file": {"file_id": part.id}}
+            return self._file_block({"file_id": part.id})
         if part.data is None:
             if part.url is None:
                 raise LocalError(f"{path}: a file needs data or an id")
@@ -135,7 +137,10 @@ class Writer:
             self._warn(path, f"left out: sound must be WAV or MP3, not {part.media_type}")
             return None
         name = part.name or f"file{mimetypes.guess_extension(part.media_type) or ''}"  # data without a name is refused
-        return {"type": "file", "file": {"filename": name, "file_data": data_url(part.data, part.media_type)}}
+        return self._file_block({"filename": name, "file_data": data_url(part.data, part.media_type)})
+
+    def _file_block(self, fields: _Block) -> _Block:
+        return {"type": "file", **(fields if self._quirks.files == "flat" else {"file": fields})}
 
     def _tool_result(self, part: ToolResult, path: str) -> _Block:
         if part.is_error:

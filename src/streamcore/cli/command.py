@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "demo": "ask a real model on this machine over every wire it speaks; needs no key",
     "chat": "one answer, or a conversation if there is no prompt",
     "record": "write one answer to a file as it came over the wire, for tests",
+    "models": "list what --model can name, and whether its key is set",
 }
 
 
@@ -61,6 +62,10 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         return chat.run(
             terminal, _choice(options), prompt=options.prompt, system=options.system, max_tokens=options.max_tokens
         )
+    if options.command == "models":
+        from . import listing  # noqa: PLC0415
+
+        return listing.run(terminal, os.environ, as_json=options.json)
     from . import record  # noqa: PLC0415
 
     return record.run(
@@ -115,6 +120,8 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--note", default="", metavar="TEXT", help="what the recording shows, or where it is from")
     record.add_argument("--max-tokens", type=_positive, metavar="N", help="at most so many tokens")
     record.add_argument("prompt", metavar="PROMPT", help="what to ask")
+
+    commands["models"].add_argument("--json", action="store_true", help="print JSON lines and nothing else")
     return whole
 
 
