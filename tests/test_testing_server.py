@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
 from contextlib import closing
 from urllib.parse import urlsplit
 
@@ -44,12 +45,16 @@ def test_a_reset_is_a_reset():
         ask(server)
 
 
-def test_a_client_that_leaves_during_a_pause_is_noticed():
-    with serve(Answer([b"a", Pause(60), b"b"])) as server:
+@pytest.mark.parametrize("abruptly", [False, True])
+@pytest.mark.parametrize("step", [Pause(60), "hang"], ids=["pause", "hang"])
+def test_a_client_that_leaves_meanwhile_is_noticed(step, abruptly):
+    with serve(Answer([b"a", step, b"b"], framing="raw")) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert client.recv(1)
+            assert client.recv(1) == b"a"
+            if abruptly:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert server.wait_for(lambda: server.open_connections == 0)
 
 

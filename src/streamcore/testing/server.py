@@ -176,6 +176,8 @@ def _stays(connection: socket.socket, seconds: float) -> bool:
         return connection.recv(1, socket.MSG_PEEK) != b""
     except TimeoutError:
         return True
+    except ConnectionError:
+        return False
     finally:
         connection.settimeout(_PATIENCE)
 
