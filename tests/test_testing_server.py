@@ -58,6 +58,15 @@ def test_a_client_that_leaves_meanwhile_is_noticed(step, abruptly):
         assert server.wait_for(lambda: server.open_connections == 0)
 
 
+def test_a_client_that_resets_before_it_asks_is_forgotten():
+    with serve(Answer()) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            assert server.wait_for(lambda: server.open_connections == 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert server.wait_for(lambda: server.open_connections == 0)
+
+
 def test_a_client_that_sends_more_during_a_pause_has_not_left():
     with serve(Answer([b"a", Pause(0.01), b"b"])) as server:
         address = urlsplit(server.url)

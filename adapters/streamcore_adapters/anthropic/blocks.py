@@ -28,7 +28,7 @@ from streamcore.events import (
 )
 from streamcore.wire import json_text
 
-__all__ = ["DELTAS", "Blocks", "Delta", "fields", "items", "unknown_delta", "word"]
+__all__ = ["DELTAS", "RETURNED", "Blocks", "Delta", "fields", "items", "unknown_delta", "word"]
 
 _TAKEN_BY: Final = {
     "text_delta": "text",
@@ -37,7 +37,7 @@ _TAKEN_BY: Final = {
     "signature_delta": "thinking",
 }
 _OWN: Final = frozenset({"text", "thinking", "tool_use"})
-_RETURNED: Final = frozenset({"caller", "toolset_name"})  # what a tool call has besides, and must get back
+RETURNED: Final = frozenset({"caller", "toolset_name"})  # what a tool call has besides, and must get back
 _UNSIGNED: Final = '{"signature":""}'
 _NO_INDEX: Final = -1  # none of the wire's
 _NULL: Final = Raw(b"null")
@@ -207,7 +207,7 @@ class Blocks:
         return [ReasoningDelta(self._place(block), text)] if text else []
 
     def _tool_use(self, block: _Block, members: dict[str, Raw]) -> ToolCallStart:
-        extra = {name: raw for name, raw in members.items() if name in _RETURNED and bytes(raw) != b"null"}
+        extra = {name: raw for name, raw in members.items() if name in RETURNED and bytes(raw) != b"null"}
         block.opaque = json_text(extra) if extra else None
         given = members.get("input", _NULL)
         if msgspec.json.decode(given):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from streamcore.frames import Frame
 
-__all__ = ["Decoder"]
+__all__ = ["COUNTED", "READ", "REASONS", "Decoder"]
 
 
-_REASONS: Final[Mapping[str, FinishReason]] = {
+REASONS: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -42,7 +42,7 @@ _EVENTS: Final = frozenset(
         "error",
     }
 )
-_READ: Final = frozenset({"type", "id", "role", "model", "content", "delta", "usage", "stop_reason"})
+READ: Final = frozenset({"type", "id", "role", "model", "content", "delta", "usage", "stop_reason"})
 
 
 class _Event(Struct, gc=False):
@@ -65,7 +65,7 @@ class _Counts(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
-_COUNTED: Final = frozenset(_Counts.__struct_fields__)
+COUNTED: Final = frozenset(_Counts.__struct_fields__)
 _decode: Final = msgspec.json.Decoder(_Event).decode
 _decode_counts: Final = msgspec.json.Decoder(_Counts).decode
 
@@ -149,7 +149,7 @@ class Decoder:
     def _message_stop(self, event: dict[str, Raw]) -> list[Event]:
         self._note(event)
         usage = self._count({}, final=True)
-        finish = Finish(_REASONS.get(self._reason or "", "other"), self._reason)
+        finish = Finish(REASONS.get(self._reason or "", "other"), self._reason)
         return [*self._blocks.end_all(), *usage, *self._flush(), finish]
 
     def _count(self, usage: dict[str, Raw], *, final: bool) -> list[Event]:
@@ -166,7 +166,7 @@ class Decoder:
             cache_write_tokens=written,
             reasoning_tokens=None if details is None else details.thinking_tokens,
         )
-        if not self._usage.keys() <= _COUNTED:
+        if not self._usage.keys() <= COUNTED:
             self._facts["usage"] = json_text(self._usage)
         if report == self._report:
             return []
@@ -174,7 +174,7 @@ class Decoder:
         return [report]
 
     def _note(self, members: dict[str, Raw]) -> None:
-        self._facts.update({name: json_text(raw) for name, raw in members.items() if name not in _READ})
+        self._facts.update({name: json_text(raw) for name, raw in members.items() if name not in READ})
 
     def _flush(self) -> list[Event]:
         """The facts that are new or have changed."""

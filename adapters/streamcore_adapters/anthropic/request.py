@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from streamcore.request import HTTPRequest, Target
 
-__all__ = ["encode"]
+__all__ = ["encode", "is_citation"]
 
 _Block: TypeAlias = dict[str, Any]
 
@@ -255,7 +255,7 @@ class _Writer:
             return block
         own: list[Raw] = []
         for number, citation in enumerate(citations):
-            if _is_citation(citation):
+            if is_citation(citation):
                 own.append(Raw(citation.encode()))
             else:
                 self._warn(f"{path}.citations[{number}]", "not a citation of this provider's")
@@ -316,7 +316,7 @@ class _Writer:
         return block
 
 
-def _is_citation(text: str) -> bool:
+def is_citation(text: str) -> bool:
     """Whether it is one of this API's: char_location, page_location, web_search_result_location, ..."""
     citation = opaque(text, _Citation)
     return citation is not None and citation.type.endswith("_location")

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from .chunk import Call, Candidate, Chunk, Part
 
-__all__ = ["Decoder"]
+__all__ = ["REASONS", "Decoder"]
 
 
-_REASONS: Final[Mapping[str, FinishReason]] = {
+REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
     "CONTINUATION": "pause",
@@ -158,7 +158,7 @@ class Decoder:
         if word in _FAULTS:
             message = self._finish_message or f"what the model generated cannot be used: {word}"
             return [Failure("server", message, detail="model_output", code=word, request_id=self._id)]
-        reason: FinishReason = "content_filter" if self._blocked else _REASONS.get(word, "other")
+        reason: FinishReason = "content_filter" if self._blocked else REASONS.get(word, "other")
         if reason == "stop" and self._calls:
             reason = "tool_calls"
         elif reason != "stop" and self._finish_message is not None:

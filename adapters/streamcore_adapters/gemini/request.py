@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
     from streamcore.request import HTTPRequest, Message, Part, Target, Tool
 
-__all__ = ["Opaque", "encode"]
+__all__ = ["UNSIGNED", "Opaque", "Source", "encode", "generation"]
 
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _LEVELS: Final = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "XHIGH"}
 _BUDGETS: Final = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 _NO_CACHE: Final = "what to cache cannot be marked; `cachedContent` in `extra` names what was cached before"
-_UNSIGNED: Final = "skip_thought_signature_validator"
+UNSIGNED: Final = "skip_thought_signature_validator"
 _GENERATION: Final = re.compile(r"gemini-(\d+)")
 _NEWEST: Final = 99
 _DATA_URL: Final = re.compile(r"data:([^;,]+)[^,]*;base64,(.*)", re.DOTALL)
@@ -64,7 +64,7 @@ class Opaque(Struct, gc=False, frozen=True, omit_defaults=True, rename="camel"):
     id: UnsetType | None = UNSET
 
 
-class _Source(Struct, gc=False, rename="camel"):
+class Source(Struct, gc=False, rename="camel"):
     """What marks a citation as one of Gemini's, in either of its forms."""
 
     segment: Raw = Raw()
@@ -79,19 +79,18 @@ def encode(request: Request, target: Target) -> HTTPRequest:
             their type, the result of an unknown tool, no message but those of the system.
     """
     model = request.model or target.model
-    found = _GENERATION.search(model)
-    generation = int(found[1]) if found else _NEWEST
+    newness = generation(model)
     warnings = Warnings()
     warnings.unsupported(request, ("user", "cache_key"))
     if request.parallel_tool_calls is False:
         warnings.add("parallel_tool_calls", "several calls at once cannot be forbidden")
-    system, contents = _Turns(generation, warnings).write(request.messages)
+    system, contents = _Turns(newness, warnings).write(request.messages)
     body: _JSON = {
         "systemInstruction": system,
         "contents": contents,
         "tools": _tools(request.tools, warnings),
         "toolConfig": _tool_config(request),
-        "generationConfig": _generation_config(request, generation, warnings),
+        "generationConfig": _generation_config(request, newness, warnings),
         "labels": request.metadata or None,
     }
     extra = dict(request.extra or {})
@@ -106,6 +105,12 @@ def encode(request: Request, target: Target) -> HTTPRequest:
         headers={} if target.key is None else {"x-goog-api-key": target.key.reveal()},
         warnings=warnings,
     )
+
+
+def generation(model: str) -> int:
+    """The first number of a model's version; an unknown model counts as new."""
+    found = _GENERATION.search(model)
+    return int(found[1]) if found else _NEWEST
 
 
 def _path(model: str) -> str:
@@ -260,7 +265,7 @@ class _Turns:
         if isinstance(part, RefusalPart):
             self._warnings.add(path, "a refusal is sent as plain text")
         else:
-            own = [opaque(raw, _Source) for raw in part.citations]
+            own = [opaque(raw, Source) for raw in part.citations]
             if any(source is None or not (source.segment or source.end_index) for source in own):
                 self._warnings.add(f"{path}.citations", "left out: there is no place for sources")
 
@@ -277,7 +282,7 @@ class _Turns:
         for part in parts:
             call = isinstance(part, dict) and "functionCall" in part
             if call and not before and self._generation >= 3 and "thoughtSignature" not in part:
-                part["thoughtSignature"] = _UNSIGNED
+                part["thoughtSignature"] = UNSIGNED
                 self._warnings.add(path, "a call without a thought signature: Google is asked not to look for one")
             before = call
 

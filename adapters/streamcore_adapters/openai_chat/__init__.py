@@ -25,6 +25,7 @@ from streamcore.errors import LocalError
 
 from .decoder import Decoder
 from .request import Quirks, encode
+from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,23 @@ if TYPE_CHECKING:
     from streamcore.frames import Framing
     from streamcore.request import HTTPRequest, Request, Target
 
-__all__ = ["Compatible", "Decoder", "Quirks", "encode", "framing", "key_variables", "url"]
+__all__ = [
+    "Compatible",
+    "Decoder",
+    "Encoder",
+    "Quirks",
+    "content_type",
+    "encode",
+    "error",
+    "framing",
+    "keep_alive",
+    "key_variables",
+    "losses",
+    "parse",
+    "path",
+    "render",
+    "url",
+]
 
 url: Final = "https://api.openai.com/v1"
 key_variables: Final = ("OPENAI_API_KEY",)

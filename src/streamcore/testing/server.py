@@ -63,7 +63,6 @@ class Server:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._connections: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -89,7 +88,6 @@ class Server:
 
     def close(self) -> None:
         """Stop, and close every connection."""
-        self._stopping.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -109,7 +107,7 @@ class Server:
         self.close()
 
     def _accept(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
