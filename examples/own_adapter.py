@@ -77,6 +77,8 @@ class Parrot:
         )
 
 
+PARROT: sc.Adapter = Parrot()
+
 # --- using it
 
 BODY = [
@@ -88,11 +90,11 @@ BODY = [
 
 async def main() -> None:
     """Prove the adapter, then ask a parrot on the loopback."""
-    check_cuts(Parrot(), b"".join(BODY))  # the same events, however the bytes are cut
-    check_truncation(Parrot(), b"".join(BODY))  # ended early at any byte, it is a failure
+    check_cuts(PARROT, b"".join(BODY))  # the same events, however the bytes are cut
+    check_truncation(PARROT, b"".join(BODY))  # ended early at any byte, it is a failure
     with serve(Answer(BODY)) as server:
         async with (
-            sc.Endpoint(Parrot(), "grey", url=server.url, key="polly") as parrot,
+            sc.Endpoint(PARROT, "grey", url=server.url, key="polly") as parrot,
             parrot.stream("Hello sailor") as stream,
         ):
             fold = await stream.collect()

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import streamcore
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTS = {
+    "asking.py": ["openai: HTTPRequest(POST", "seed: not supported", "strict: the provider cannot take"],
+    "every_event.py": ["finished: tool_calls (tool_use)", "goes back: ExtensionPart", "overloaded: busy"],
     "quickstart.py": ["Because air scatters blue light most.", "[stop;"],
     "own_adapter.py": ["Hello sailor", "Finish(reason='stop', raw='said it all')"],
     "tools.py": ["Sunny in Lisbon."],
@@ -37,3 +41,8 @@ def test_an_adapter_of_ones_own_takes_under_80_lines():
     text = (EXAMPLES / "own_adapter.py").read_text()
     adapter = text[text.index("# --- the adapter") : text.index("# --- using it")]
     assert len(adapter.splitlines()) < 80
+
+
+def test_every_public_name_is_shown_in_an_example():
+    shown = "\n".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.py"))
+    assert [name for name in streamcore.__all__ if f"sc.{name}" not in shown] == []

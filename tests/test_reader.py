@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from itertools import pairwise
 
 import grammar
@@ -590,3 +591,30 @@ def test_what_a_decoder_kept_of_a_mended_frame_is_mended_when_it_comes_out():
     reader = Reader(Keeping())
     assert reader.feed(b'data: "\\ud83d!"\n\n') == []
     assert reader.feed(b'data: "fine"\n\n') == [Start(), TextDelta(0, "fine"), Extension("x:kept", "\ufffd!")]
+
+
+def test_an_event_of_64_mb_ends_the_stream_and_is_not_kept():
+    reader = Reader(Wild())
+    events = reader.feed(line(A) + b'data: ["')
+    piece = b"x" * 65536
+    for _ in range(1024):
+        events += reader.feed(piece)
+    events += reader.feed(b'"]\n\n')
+    events += reader.close()
+    assert events[:2] == [Start(), A]
+    assert [(event.kind, event.detail) for event in events[2:]] == [("protocol", "too_large")]
+    assert "16777216" in events[-1].message
+
+
+def test_a_refused_event_is_let_go():
+    tracemalloc.start()
+    try:
+        reader = Reader(Wild())
+        reader.feed(b"data: ")
+        for _ in range(320):
+            reader.feed(b"x" * 65536)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
+    assert most < (16 << 20) + (1 << 20)
