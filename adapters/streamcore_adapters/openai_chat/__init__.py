@@ -24,7 +24,8 @@ from streamcore import sse
 from streamcore.errors import LocalError
 
 from .decoder import Decoder
-from .request import Quirks, encode
+from .quirks import Quirks
+from .request import encode
 from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ from .chunk import (
     sent,
     usage_of,
 )
-from .request import Quirks
+from .quirks import Quirks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,7 +25,7 @@ from streamcore.wire import Warnings, base64_text, data_url, opaque, present
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .request import Quirks
+    from .quirks import Quirks
 
 __all__ = ["Writer"]
 

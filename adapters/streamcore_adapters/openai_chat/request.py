@@ -1,4 +1,4 @@
-"""Writes a request in the words of Chat Completions, and says how its dialects differ.
+"""Writes a request in the words of Chat Completions.
 
 The API takes no reasoning, citations or generated images of an earlier turn, and does not know that a tool result is
 an error. A dialect may want some of that back: `Quirks.replay` says what. Sources and the whole wire: see `openai_chat`.
@@ -6,60 +6,24 @@ an error. A dialect may want some of that back: `Quirks.replay` says what. Sourc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from streamcore.request import ToolChoice
 from streamcore.wire import Warnings, post, present
 
 from .messages import Writer
+from .quirks import Quirks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamcore.request import HTTPRequest, Reasoning, Request, Target, Tool
 
-__all__ = ["Quirks", "encode"]
+__all__ = ["encode"]
 
 _Block: TypeAlias = dict[str, Any]
-
-
-class Quirks(Struct, frozen=True, kw_only=True):
-    """How a dialect differs from OpenAI, whose ways are the defaults.
-
-    `path` follows the target's URL. The key goes into `key_header`, after `Bearer` if that is `authorization`. `unsupported`
-    are fields of `Request`. `reasoning` is the parameter that controls it: the effort alone, OpenRouter's object, or
-    DeepSeek's switch; `budget` the one that bounds its tokens. `reasoning_text` says whether its text comes: never, always,
-    or as the field of that name says. `replay` names what of an earlier answer the server wants back, by the wire's own words:
-    reasoning_content, reasoning or reasoning_text; reasoning_details, reasoning_opaque, extra_content, annotations.
-
-    `schemas` says whether an answer can be held to a JSON Schema, `files` where the fields of a file stand in its part, and
-    `prefix` whether an assistant's turn at the end, which is to be continued, must be marked.
-
-    `done` says what `[DONE]` proves: nothing that a finish reason does not (`optional`), what a finish reason alone does
-    not (`required`), or all that there is to prove (`enough`). `reasoning_outside`: the usage counts reasoning neither as
-    completion nor in the total.
-    """
-
-    path: str = "/chat/completions"
-    key_header: str = "authorization"
-    unsupported: tuple[str, ...] = ("top_k",)
-    include_usage: bool = True
-    system_role: Literal["system", "developer"] = "system"
-    max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    seed: str = "seed"
-    user: str = "safety_identifier"
-    schemas: bool = True
-    files: Literal["nested", "flat"] = "nested"
-    prefix: bool = False
-    reasoning: Literal["reasoning_effort", "reasoning", "thinking"] = "reasoning_effort"
-    budget: str = ""
-    reasoning_text: Literal["never", "always", "include_reasoning"] = "never"
-    cache: Literal["", "prompt_cache_breakpoint", "cache_control"] = "prompt_cache_breakpoint"
-    replay: tuple[str, ...] = ()
-    done: Literal["optional", "required", "enough"] = "optional"
-    reasoning_outside: bool = False
 
 
 _OPENAI: Final = Quirks()
