@@ -373,7 +373,7 @@ async def test_decode_reads_what_httpx_sse_has_parsed():
 
 async def test_decode_of_an_event_with_a_name_and_several_lines():
     async def source():
-        yield ServerSentEvent(event="greeting", data='{"t":\n"Hel"}', id="", retry=None)
+        yield ServerSentEvent(event="greet\0ing", data='{"t":\n"Hel"}', id="", retry=None)
 
     async with decode(TINY, source()) as stream:
         assert await stream.read() == HELLO[:2]

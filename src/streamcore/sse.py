@@ -35,6 +35,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10
 _CR: Final = 13
 _END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
+_UNSAFE: Final = re.compile("[\r\n\0]")  # in a type or an id they would forge fields, or void them
 _FIELDS: Final = (b"data", b"event", b"id", b"retry")
 _HEAD: Final = re.compile(rb"(?:event: ?+([^\r\n]{1,64})\r?\n)?data: ")  # what a shape begins with
 _KNOWN_FIELD: Final = re.compile(rb"(?:data|event|id|retry):")
@@ -58,7 +59,7 @@ def encode(data: bytes, *, event: str = "", id: str | None = None, retry: int | 
     """
     head = ""
     for name, value in (("event", event), ("id", id)):
-        if value and not {"\r", "\n", "\0"}.isdisjoint(value):
+        if value and _UNSAFE.search(value):
             raise LocalError(f"the {name} of a server-sent event cannot hold CR, LF or NUL: {value!r}")
     if event:
         head = f"event: {event}\n"

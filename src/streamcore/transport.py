@@ -252,7 +252,7 @@ class Source:
                 if item:
                     return item
             elif item.data:
-                event = "" if item.event == "message" else item.event
+                event = "" if item.event == "message" else item.event.replace("\0", "\ufffd")
                 return sse.encode(item.data.encode("utf-8", "replace"), event=event)
         return b""
 
