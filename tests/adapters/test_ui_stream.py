@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -293,22 +295,18 @@ CANCELLED = [Start("msg_1", "gpt"), TextDelta(0, "Hi"), Failure("cancelled", "Go
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def seen():
     """What the npm package `ai` makes of the three answers."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("client")
-    try:
-        install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "ai@7"]
-        subprocess.run(install, check=True, capture_output=True, timeout=120, cwd=folder)
-    except (subprocess.SubprocessError, OSError) as error:
-        pytest.skip(f"npm could not install the client: {error}")
-    (folder / "read.mjs").write_text(READER)
+    node, folder = shutil.which("node"), os.environ.get("STREAMCORE_NODE")
+    if node is None or folder is None:
+        pytest.skip("no node, or no folder STREAMCORE_NODE in which `npm install ai@7` was run")
+    reader = Path(folder) / f"read-{os.getpid()}.mjs"
+    reader.write_text(READER)
     bodies = json.dumps([written(events).decode() for events in (ANSWER, FAILED, CANCELLED)])
     ran = subprocess.run(
-        [node, "read.mjs"], check=True, capture_output=True, timeout=60, cwd=folder, input=bodies.encode()
+        [node, reader.name], check=True, capture_output=True, timeout=60, cwd=folder, input=bodies.encode()
     )
+    reader.unlink()
     return json.loads(ran.stdout)
 
 
