@@ -1,10 +1,13 @@
-"""Writes the table in `adapters.md`: asks every adapter to write a request with each part, and sees what it warns of.
+"""Writes the tables in `adapters.md` and `serving.md` from what the adapters themselves do and say.
 
-`python docs/table.py` renews the file; a test fails while it is stale.
+What an adapter can be asked is found by asking it to write a request with each part, and seeing what it warns of; what a
+served format cannot carry is the data by which its encoder counts what it loses. `python docs/table.py` renews the
+files; a test fails while they are stale.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,7 @@ ADAPTERS: Final = {
     "cohere": "command-a-03-2025",
     "ollama": "llama3.2",
 }
+SERVED: Final = ("openai_chat", "openai_responses", "anthropic", "ui_stream", "text")
 PIXEL: Final = b"\x89PNG"
 USER: Final = sc.Message("user", "hi")
 WEATHER: Final = sc.Tool("weather", "The weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -88,13 +92,28 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def renewed(page: str) -> str:
-    """The page with the table as it is now."""
+def losses() -> str:
+    """What each served format cannot carry, in Markdown."""
+    tables: list[str] = []
+    for name in SERVED:
+        format_ = import_module(f"streamcore_adapters.{name}")
+        rows = [f"| `{what}` | {why} |" for what, why in format_.losses.items()]
+        path = f"`POST {format_.path}`" if hasattr(format_, "path") else "output only"
+        tables += [f"### `{name}`: {path}", "\n".join(["| lost | why |", "| --- | --- |", *rows])]
+    return "\n\n".join(tables)
+
+
+PAGES: Final = {"adapters.md": table, "serving.md": losses}
+
+
+def renewed(page: str, made: str) -> str:
+    """The page with what is made for it as it is now."""
     head, _, rest = page.partition("<!-- table -->")
     _, _, tail = rest.partition("<!-- end of table -->")
-    return f"{head}<!-- table -->\n\n{table()}\n\n<!-- end of table -->{tail}"
+    return f"{head}<!-- table -->\n\n{made}\n\n<!-- end of table -->{tail}"
 
 
 if __name__ == "__main__":
-    path = Path(__file__).with_name("adapters.md")
-    path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, make in PAGES.items():
+        path = Path(__file__).with_name(name)
+        path.write_text(renewed(path.read_text(encoding="utf-8"), make()), encoding="utf-8")

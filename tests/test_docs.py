@@ -22,9 +22,11 @@ def _table():
     return module
 
 
-def test_the_table_of_adapters_is_renewed():
-    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
-    assert _table().renewed(page) == page
+@pytest.mark.parametrize("name", ["adapters.md", "serving.md"])
+def test_a_table_made_from_the_adapters_is_renewed(name):
+    table = _table()
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert table.renewed(page, table.PAGES[name]()) == page
 
 
 def test_every_adapter_is_named_with_its_address_and_keys():

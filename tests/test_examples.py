@@ -12,6 +12,7 @@ import streamcore
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTS = {
+    "serve.py": ["data: [DONE]", "Hi there", "error"],
     "asking.py": ["openai: HTTPRequest(POST", "seed: not supported", "strict: the provider cannot take"],
     "every_event.py": ["finished: tool_calls (tool_use)", "goes back: ExtensionPart", "overloaded: busy"],
     "quickstart.py": ["Because air scatters blue light most.", "[stop;"],
