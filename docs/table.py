@@ -24,7 +24,7 @@ ADAPTERS: Final = {
     "cohere": "command-a-03-2025",
     "ollama": "llama3.2",
 }
-SERVED: Final = ("openai_chat", "openai_responses", "anthropic", "ui_stream", "text")
+SERVED: Final = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama", "ui_stream", "text")
 PIXEL: Final = b"\x89PNG"
 USER: Final = sc.Message("user", "hi")
 WEATHER: Final = sc.Tool("weather", "The weather.", {"type": "object", "properties": {"city": {"type": "string"}}})

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from streamcore.frames import Frame
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "media_type"]
 
 _REASONS: Final[Mapping[str, FinishReason]] = {"stop": "stop", "length": "length"}
 _DURATIONS: Final = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -115,7 +115,7 @@ class Decoder:
         if message.images:
             for image in message.images:
                 index = self._block()
-                events += (Attachment(index, _media_type(image), image), BlockEnd(index))
+                events += (Attachment(index, media_type(image), image), BlockEnd(index))
         if facts:
             events += facts
         if line.done:
@@ -174,5 +174,6 @@ def _json(raw: Raw) -> str:
     return json_text(raw) if raw and bytes(raw) != b"null" else ""
 
 
-def _media_type(image: bytes) -> str:
+def media_type(image: bytes) -> str:
+    """What an image is by its first bytes."""
     return next((name for magic, name in _IMAGES.items() if image.startswith(magic)), "application/octet-stream")
