@@ -486,3 +486,18 @@ def test_other_methods_are_not_served():
 def test_a_body_of_the_wrong_shape_is_a_local_error_or_a_request(body):
     with contextlib.suppress(LocalError):
         assert isinstance(ask(body), Request)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        ([{"text": "a"}, {"text": "b"}], (Text(text="ab"),)),
+        ([{"text": "a", "thought": True}, {"text": "b", "thought": True}], (ReasoningPart(text="ab"),)),
+        ([{"text": "a", "thought": True}, {"text": "b"}], (ReasoningPart(text="a"), Text(text="b"))),
+    ],
+)
+def test_the_turns_that_googles_client_keeps_for_each_chunk_are_one(pieces, read):
+    contents = [{"role": "user", "parts": [{"text": "hi"}]}]
+    contents += [{"role": "model", "parts": [piece]} for piece in pieces]
+    _, answer = ask({"contents": contents}).messages
+    assert answer.parts == read
