@@ -9,7 +9,7 @@ import pytest
 
 from streamcore.errors import LocalError
 from streamcore.request import HTTPRequest, Message, Request, RequestWarning, Secret, Target, ToolCall
-from streamcore.wire import Warnings, arguments, base64_text, data_url, json_text, opaque, post, present
+from streamcore.wire import Warnings, arguments, base64_text, data_url, fields, json_text, opaque, post, present, word
 
 REQUEST = Request(messages=(Message("user", "a"),))
 TARGET = Target("https://a.invalid", "m", Secret("k"))
@@ -168,3 +168,14 @@ def test_the_json_text_of_what_was_sent_is_what_was_sent():
     raw = msgspec.json.decode(b'{ "a" : 1e2 }', type=msgspec.Raw)
     assert json_text(raw) == '{ "a" : 1e2 }'
     assert json_text({"a": "é"}) == '{"a":"é"}'
+
+
+def test_the_members_of_an_object_are_those_that_are_not_null():
+    assert fields(b'{"a": 1, "b": null}') == {"a": msgspec.Raw(b"1")}
+    assert fields(None) == fields(b"null") == {}
+    with pytest.raises(msgspec.DecodeError):
+        fields(b"[]")
+
+
+def test_a_word_is_a_string_and_nothing_else():
+    assert [word(raw) for raw in (None, msgspec.Raw(b"1"), msgspec.Raw(b'"a"'))] == [None, None, "a"]

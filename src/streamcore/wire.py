@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
+from msgspec import Raw
 
 from .errors import LocalError
 from .request import HTTPRequest, RequestWarning
@@ -17,9 +18,22 @@ if TYPE_CHECKING:
 
     from .request import Request, Target, ToolCall
 
-__all__ = ["Warnings", "arguments", "base64_text", "data_url", "json_text", "opaque", "post", "present"]
+__all__ = [
+    "Warnings",
+    "arguments",
+    "base64_text",
+    "data_url",
+    "fields",
+    "json_text",
+    "opaque",
+    "post",
+    "present",
+    "word",
+]
 
 _T = TypeVar("_T")
+_NULL: Final = Raw(b"null")
+_decode_fields: Final = msgspec.json.Decoder[dict[str, Raw] | None](dict[str, Raw] | None).decode
 
 
 class Warnings:
@@ -136,3 +150,19 @@ def opaque(text: str | None, type: type[_T], /) -> _T | None:
 def json_text(value: object) -> str:
     """JSON text of a value; of a `msgspec.Raw`, exactly what was sent."""
     return msgspec.json.encode(value).decode()
+
+
+def fields(data: bytes | Raw | None) -> dict[str, Raw]:
+    """The members of an object that are not null; none of null.
+
+    Raises:
+        DecodeError: It is no object.
+    """
+    members = _decode_fields(_NULL if data is None else data)
+    return {} if members is None else {name: raw for name, raw in members.items() if bytes(raw) != b"null"}
+
+
+def word(raw: Raw | None) -> str | None:
+    """A string; None of anything else."""
+    value: object = None if raw is None else msgspec.json.decode(raw)
+    return value if isinstance(value, str) else None

@@ -26,9 +26,9 @@ from streamcore.events import (
     ToolCallDelta,
     ToolCallStart,
 )
-from streamcore.wire import json_text
+from streamcore.wire import fields, json_text, word
 
-__all__ = ["DELTAS", "RETURNED", "Blocks", "Delta", "fields", "items", "unknown_delta", "word"]
+__all__ = ["DELTAS", "RETURNED", "Blocks", "Delta", "items", "unknown_delta"]
 
 _TAKEN_BY: Final = {
     "text_delta": "text",
@@ -56,18 +56,7 @@ class Delta(Struct, gc=False):
 
 
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_fields: Final = msgspec.json.Decoder[dict[str, Raw] | None](dict[str, Raw] | None).decode
 _decode_items: Final = msgspec.json.Decoder[list[Raw] | None](list[Raw] | None).decode
-
-
-def fields(data: bytes | Raw | None) -> dict[str, Raw]:
-    """The members of an object that are not null; none of null.
-
-    Raises:
-        DecodeError: It is no object.
-    """
-    members = _decode_fields(_NULL if data is None else data)
-    return {} if members is None else {name: raw for name, raw in members.items() if bytes(raw) != b"null"}
 
 
 def items(raw: Raw | None) -> list[Raw]:
@@ -77,12 +66,6 @@ def items(raw: Raw | None) -> list[Raw]:
         DecodeError: It is no array.
     """
     return _decode_items(_NULL if raw is None else raw) or []
-
-
-def word(raw: Raw | None) -> str | None:
-    """A string; None of anything else."""
-    value: object = None if raw is None else msgspec.json.decode(raw)
-    return value if isinstance(value, str) else None
 
 
 def unknown_delta(type: str, data: bytes) -> list[Event]:

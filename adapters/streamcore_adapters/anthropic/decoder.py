@@ -9,9 +9,9 @@ from msgspec import DecodeError, Raw, Struct, structs
 
 from streamcore.events import Event, Extension, Failure, Finish, FinishReason, Start, TextDelta, Usage
 from streamcore.failures import read_error
-from streamcore.wire import json_text, present
+from streamcore.wire import fields, json_text, present, word
 
-from .blocks import DELTAS, Blocks, Delta, fields, items, unknown_delta, word
+from .blocks import DELTAS, Blocks, Delta, items, unknown_delta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

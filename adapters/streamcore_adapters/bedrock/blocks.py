@@ -24,11 +24,10 @@ from streamcore.events import (
     ToolCallDelta,
     ToolCallStart,
 )
-from streamcore.wire import base64_text, json_text
+from streamcore.wire import base64_text, fields, json_text, word
 
-__all__ = ["Blocks", "Delta", "Reasoning", "ToolInput", "fields", "word"]
+__all__ = ["Blocks", "Delta", "Reasoning", "ToolInput"]
 
-_NULL: Final = Raw(b"null")
 _ANNOUNCED: Final = frozenset({"toolUse", "toolResult", "image"})
 _OF_THE_CALLER: Final = frozenset({None, "tool_use"})  # the types of a tool call that is not run at the provider
 
@@ -87,26 +86,9 @@ class _Cited(Struct, gc=False, rename="camel"):
     location: _Location | None = None
 
 
-_decode_fields: Final = msgspec.json.Decoder[dict[str, Raw] | None](dict[str, Raw] | None).decode
 _decode_items: Final = msgspec.json.Decoder[list[dict[str, Raw]] | None](list[dict[str, Raw]] | None).decode
 _decode_image: Final = msgspec.json.Decoder(_Image).decode
 _decode_cited: Final = msgspec.json.Decoder(_Cited).decode
-
-
-def fields(data: bytes | Raw | None) -> dict[str, Raw]:
-    """The members of an object that are not null; none of null.
-
-    Raises:
-        DecodeError: It is no object.
-    """
-    members = _decode_fields(_NULL if data is None else data)
-    return {} if members is None else {name: raw for name, raw in members.items() if bytes(raw) != b"null"}
-
-
-def word(raw: Raw | None) -> str | None:
-    """A string; None of anything else."""
-    value: object = None if raw is None else msgspec.json.decode(raw)
-    return value if isinstance(value, str) else None
 
 
 class _Block:

@@ -10,9 +10,9 @@ from msgspec import DecodeError, Raw, Struct, structs
 from streamcore import eventstream
 from streamcore.events import Event, Extension, Failure, Finish, FinishReason, Start, TextDelta, Usage
 from streamcore.failures import read_error, shown
-from streamcore.wire import json_text
+from streamcore.wire import fields, json_text, word
 
-from .blocks import Blocks, Delta, fields, word
+from .blocks import Blocks, Delta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
