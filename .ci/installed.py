@@ -1,12 +1,18 @@
-"""Loads everything that an installed streamcore offers: its public names and every adapter that is registered."""
+"""Loads everything that an installed streamcore offers: its public names, every adapter and every dialect."""
 
 import streamcore
-from streamcore.adapter import names
+from streamcore import adapter, dialect
+from streamcore.dialect import Call
+from streamcore.request import Request
 
 for name in streamcore.__all__:
     getattr(streamcore, name)
-for name in names():
-    adapter = streamcore.load(name)
-    adapter.framing()
-    adapter.Decoder()
-print(f"streamcore {streamcore.__version__}, adapters: {', '.join(names())}")
+for name in adapter.names():
+    called = streamcore.load(name)
+    called.framing()
+    called.Decoder()
+for name in dialect.names():
+    dialect.load(name).Encoder(Call(request=Request(messages=())))
+print(f"streamcore {streamcore.__version__}")
+print(f"adapters: {', '.join(adapter.names())}")
+print(f"dialects: {', '.join(dialect.names())}")

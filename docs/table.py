@@ -1,18 +1,21 @@
-"""Writes the tables in `adapters.md` and `serving.md` from what the adapters themselves do and say.
+"""Writes the tables in `adapters.md`, `serving.md` and `faults.md` from what the library itself does and says.
 
 What an adapter can be asked is found by asking it to write a request with each part, and seeing what it warns of; what a
-served format cannot carry is the data by which its encoder counts what it loses. `python docs/table.py` renews the
-files; a test fails while they are stale.
+served format cannot carry is the data by which its encoder counts what it loses; what becomes of a fault is seen by
+playing it. `python docs/table.py` renews the files; a test fails while they are stale.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import anyio
+
 import streamcore as sc
+from streamcore import dialect
 from streamcore.request import Secret, Target
+from streamcore.testing import Answer, Fault, FaultKind, FaultyTransport, virtual_time
 
 ADAPTERS: Final = {
     "openai": "gpt-5.1",
@@ -24,7 +27,6 @@ ADAPTERS: Final = {
     "cohere": "command-a-03-2025",
     "ollama": "llama3.2",
 }
-SERVED: Final = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama", "ui_stream", "text")
 PIXEL: Final = b"\x89PNG"
 USER: Final = sc.Message("user", "hi")
 WEATHER: Final = sc.Tool("weather", "The weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -95,15 +97,91 @@ def table() -> str:
 def losses() -> str:
     """What each served format cannot carry, in Markdown."""
     tables: list[str] = []
-    for name in SERVED:
-        format_ = import_module(f"streamcore_adapters.{name}")
-        rows = [f"| `{what}` | {why} |" for what, why in format_.losses.items()]
-        path = f"`POST {format_.path}`" if hasattr(format_, "path") else "output only"
+    for name in dialect.names():
+        served = dialect.load(name)
+        rows = [f"| `{what}` | {why} |" for what, why in served.losses.items()]
+        path = f"`POST {served.path}`" if served.path else "output only"
         tables += [f"### `{name}`: {path}", "\n".join(["| lost | why |", "| --- | --- |", *rows])]
     return "\n\n".join(tables)
 
 
-PAGES: Final = {"adapters.md": table, "serving.md": losses}
+HELLO: Final[list[sc.Event]] = [sc.Start("r-1", "m"), sc.TextDelta(0, "Hello"), sc.TextDelta(0, "!"), sc.Finish("stop")]
+FAULTS: Final[dict[FaultKind, str]] = {
+    "dns": "the name of the host is not known",
+    "refused": "nobody listens there",
+    "unreachable": "there is no route",
+    "tls": "the certificate is wrong, or the other side speaks no TLS",
+    "connect": "connecting takes too long",
+    "headers_reset": "the connection breaks before the headers",
+    "headers_close": "the connection ends before the headers",
+    "headers_stall": "no headers come",
+    "headers_drip": "a few bytes of the headers come now and then",
+    "headers_garbage": "what comes is not HTTP",
+    "headers_huge": "there are more headers than anybody takes",
+    "rate_limit": "HTTP 429",
+    "overloaded": "HTTP 529",
+    "server_error": "HTTP 500",
+    "redirect": "HTTP 307, which is not followed",
+    "content_type": "a page of HTML with status 200",
+    "error_body": "an error in JSON with status 200",
+    "gzip": "a compressed body, which is not read",
+    "reset": "the connection breaks",
+    "close": "the connection ends before the body's announced end",
+    "end": "the body ends as if it were whole",
+    "stall": "nothing more comes",
+    "comments": "comments come, and nothing else",
+    "line": "an event has no end",
+    "chunk": "the chunks of HTTP are broken",
+}
+IN_BODY: Final = tuple(FAULTS)[-7:]
+
+
+def faults() -> str:
+    """What becomes of each fault, in Markdown."""
+    encoder = dialect.load("openai_chat").Encoder(dialect.Call(request=sc.prompt("hi")))
+    body = b"".join(encoder.feed(event) for event in HELLO)
+    first = body.index(b"data:", 1)
+    name, options = virtual_time("asyncio")
+    limits = sc.Deadlines(connect=5, first_token=60, idle=30)
+
+    def outcome(kind: FaultKind, at: int, deadlines: sc.Deadlines) -> sc.Finish | sc.Failure:
+        at += len(b"data: ") * (kind == "line")
+        fault = Fault(kind, at, size=1 if kind == "headers_drip" else 1 << 16, seconds=20)
+        transport = FaultyTransport(Answer([body]), fault)
+        endpoint = sc.Endpoint("openai", "m", key="sk-example", transport=transport, deadlines=deadlines)
+        return anyio.run(_ended, endpoint, backend=name, backend_options=options)
+
+    rows = [
+        "| fault | what happens | before the first content | in the middle of the answer | without deadlines | retryable |"
+    ]
+    rows.append("| --- | --- | --- | --- | --- | --- |")
+    for kind, words in FAULTS.items():
+        found = outcome(kind, first, limits)
+        middle = outcome(kind, body.index(b"data:", body.index(b"Hello")), limits)
+        cells = [_shown(found), _shown(middle) if kind in IN_BODY else "", _shown(outcome(kind, first, sc.Deadlines()))]
+        retryable = "yes" if isinstance(found, sc.Failure) and found.retryable else "no"
+        rows.append(f"| `{kind}` | {words} | {' | '.join(cells)} | {retryable} |")
+    return "\n".join(rows)
+
+
+async def _ended(endpoint: sc.Endpoint) -> sc.Finish | sc.Failure:
+    stream = endpoint.stream("hi")
+    try:
+        async with stream:
+            await stream.collect()
+    except sc.StreamFailed as error:
+        return error.failure
+    assert isinstance(stream.outcome, sc.Finish)
+    return stream.outcome
+
+
+def _shown(outcome: sc.Finish | sc.Failure) -> str:
+    if isinstance(outcome, sc.Finish):
+        return "answered"
+    return f"`{outcome.kind}`" + (f" ({outcome.detail})" if outcome.detail else "")
+
+
+PAGES: Final = {"adapters.md": table, "serving.md": losses, "faults.md": faults}
 
 
 def renewed(page: str, made: str) -> str:

@@ -5,6 +5,7 @@ import anyio
 import streamcore as sc
 from streamcore.testing import ScriptedModel, check_cuts
 from streamcore_adapters import openai_chat
+from streamcore_adapters.openai_chat import server
 
 SCRIPT: list[sc.Event] = [sc.Start("r-1", "scripted"), sc.TextDelta(0, "Hi there"), sc.Finish("stop")]
 BODY = b'{"model":"any","messages":[{"role":"user","content":"Hi"}],"stream":true}'
@@ -12,8 +13,8 @@ BODY = b'{"model":"any","messages":[{"role":"user","content":"Hi"}],"stream":tru
 
 async def main(model: sc.Model) -> None:
     """Answer one request; a failure is written too, as the format's own error."""
-    call = openai_chat.parse(BODY, {})
-    encoder = openai_chat.Encoder(call)
+    call = server.parse(BODY, {})
+    encoder = server.Encoder(call)
     written = b""
     try:
         async with model.stream(call.request) as stream:

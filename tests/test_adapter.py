@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, EntryPoints
 from types import ModuleType
 
 import pytest
 from tiny import TINY
 
-from streamcore import adapter
 from streamcore.adapter import GROUP, Adapter, load, names
 from streamcore.errors import LocalError
 
@@ -16,24 +14,10 @@ MEMBERS = ("url", "key_variables", "framing", "encode", "Decoder")
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(entry_points):
     """Modules by the names of their entry points; how often each was loaded is counted."""
-    modules, loaded = {}, []
-
-    class Counted(EntryPoint):
-        def load(self):
-            loaded.append(self.name)
-            found = modules[self.name]
-            if isinstance(found, Exception):
-                raise found
-            return found
-
-    def entry_points(**wanted):
-        return EntryPoints(Counted(name, f"x_{name}", GROUP) for name in modules).select(**wanted)
-
-    monkeypatch.setattr(adapter, "entry_points", entry_points)
     load.cache_clear()
-    yield modules, loaded
+    yield entry_points(GROUP)
     load.cache_clear()
 
 
@@ -93,7 +77,7 @@ def test_a_name_that_nobody_has_is_a_mistake_that_lists_those_there_are(installe
 def test_what_lacks_a_member_is_no_adapter(installed, missing):
     modules, _ = installed
     modules["one"] = module(**{missing: True})
-    with pytest.raises(LocalError, match=f"^x_one is not an adapter: it has no {missing}$"):
+    with pytest.raises(LocalError, match=f"^x_one is no adapter: it has no {missing}$"):
         load("one")
 
 

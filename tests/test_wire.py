@@ -9,7 +9,19 @@ import pytest
 
 from streamcore.errors import LocalError
 from streamcore.request import HTTPRequest, Message, Request, RequestWarning, Secret, Target, ToolCall
-from streamcore.wire import Warnings, arguments, base64_text, data_url, fields, json_text, opaque, post, present, word
+from streamcore.wire import (
+    Warnings,
+    arguments,
+    base64_text,
+    data_url,
+    fields,
+    json_text,
+    opaque,
+    post,
+    present,
+    unique,
+    word,
+)
 
 REQUEST = Request(messages=(Message("user", "a"),))
 TARGET = Target("https://a.invalid", "m", Secret("k"))
@@ -162,6 +174,11 @@ def test_an_opaque_is_read_back():
 )
 def test_an_opaque_that_another_wrote_is_none(text):
     assert opaque(text, Signature) is None
+
+
+def test_an_id_is_kept_unless_it_is_taken():
+    taken = {"a", "a_2"}
+    assert [unique("b", 1, taken), unique("b", 2, taken), unique("a", 2, taken)] == ["b", "b_2", "a_2_2"]
 
 
 def test_the_json_text_of_what_was_sent_is_what_was_sent():

@@ -1,4 +1,4 @@
-"""Plain text: the words of an answer as they come, for `curl`, a terminal or a log. Written only: no `path`, no `parse`.
+"""Plain text: the words of an answer as they come, for `curl`, a terminal or a log. Written only: nobody asks in it.
 
 Texts and refusals are the words, one after the other; all else has no place. So the one way to say how an answer ended is
 how its body ends: an error in words would be taken for words of the answer, and `feed` writes nothing for a `Failure`.
@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streamcore.errors import LocalError
 from streamcore.events import BlockEnd, Failure, Finish, RefusalDelta, Start, TextDelta
+from streamcore.serving import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamcore.dialect import Call
-    from streamcore.events import Event, FailureKind
+    from streamcore.events import Event
     from streamcore.message import Fold
 
-__all__ = ["Encoder", "content_type", "error", "keep_alive", "losses", "render"]
+__all__ = ["Encoder", "content_type", "error", "keep_alive", "losses", "parse", "path", "render"]
 
+path: Final = ""
 content_type: Final = "text/plain; charset=utf-8"
 keep_alive: Final = b""
 losses: Final[Mapping[str, str]] = {
@@ -38,16 +41,16 @@ losses: Final[Mapping[str, str]] = {
     "Finish.reason": "every good end looks the same",
     "Failure": "the body breaks off, and nothing says why",
 }
-_STATUSES: Final[Mapping[FailureKind, int]] = {
-    "invalid": 400,
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "quota": 429,
-    "rate_limit": 429,
-    "overloaded": 503,
-    "timeout": 504,
-}
+_STATUSES: Final = {**STATUSES, "quota": 402}
+
+
+def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 - it does not matter what they are
+    """Nobody asks in this format.
+
+    Raises:
+        LocalError: Always.
+    """
+    raise LocalError("plain text is a format of answers: nobody can ask in it")
 
 
 class Encoder:
@@ -88,4 +91,4 @@ def render(fold: Fold, call: Call) -> bytes:
 
 def error(failure: Failure) -> tuple[int, bytes]:
     """The HTTP status and the body that say a failure before the first word."""
-    return _STATUSES.get(failure.kind, 502), f"{failure.message or failure.kind}\n".encode()
+    return _STATUSES[failure.kind], f"{failure.message or failure.kind}\n".encode()

@@ -18,9 +18,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Struct, structs
 
 from streamcore import sse
+from streamcore.errors import LocalError
 from streamcore.events import (
     Attachment,
     BlockEnd,
@@ -37,16 +38,19 @@ from streamcore.events import (
     ToolCallStart,
     Usage,
 )
-from streamcore.wire import data_url, opaque
+from streamcore.serving import STATUSES, events, one_line, unsaid
+from streamcore.wire import data_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamcore.dialect import Call
-    from streamcore.events import FailureKind, FinishReason
+    from streamcore.events import FinishReason
+    from streamcore.message import Fold
 
-__all__ = ["Encoder", "content_type", "error", "headers", "keep_alive", "losses"]
+__all__ = ["Encoder", "content_type", "error", "headers", "keep_alive", "losses", "parse", "path", "render"]
 
+path: Final = ""
 content_type: Final = "text/event-stream"
 keep_alive: Final = sse.comment("keep-alive")
 headers: Final[Mapping[str, str]] = {
@@ -83,16 +87,7 @@ _REASONS: Final[Mapping[FinishReason, str]] = {
     "pause": "other",
     "other": "other",
 }
-_STATUSES: Final[Mapping[FailureKind, int]] = {
-    "invalid": 400,
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "quota": 402,
-    "rate_limit": 429,
-    "overloaded": 503,
-    "timeout": 504,
-}
+_STATUSES: Final = {**STATUSES, "quota": 402}
 _NOT_SAID: Final = ("code", "detail", "request_id", "retry_after", "should_retry", "status")
 _REFUSAL: Final = {"streamcore": {"refusal": True}}
 _json: Final = msgspec.json.Encoder().encode
@@ -213,7 +208,7 @@ class Encoder:
         metadata = None if token is None else {"streamcore": {"opaque": token}}
         if block.call is not None:
             text = "".join(block.pieces) or "{}"
-            input = _raw(text)
+            input = one_line(text)
             part = _Part("tool-input-available", tool_call_id=block.id, tool_name=block.call.name, input=input)
             if input is None:
                 part.type, part.input, part.error_text = "tool-input-error", text, "the arguments are not JSON"
@@ -251,7 +246,7 @@ class Encoder:
     def _extension(self, event: Extension) -> bytes:
         if event.index is not None:
             self._blocks.setdefault(event.index, _Block(str(event.index), ""))
-        value = _raw(event.raw)
+        value = one_line(event.raw)
         if value is None:
             self._lose("Extension")
             return b""
@@ -270,26 +265,33 @@ class Encoder:
         return _send(_Part("finish-step")) + _send(part) + sse.encode(b"[DONE]")
 
     def _fail(self, event: Failure) -> bytes:
-        for name in _NOT_SAID:
-            if getattr(event, name) is not None:
-                self._lose(f"Failure.{name}")
+        for name in unsaid(event, _NOT_SAID):
+            self._lose(name)
         if event.kind == "cancelled":
             return _send(_Part("abort", reason=event.message))
         self._lose("Failure.kind")
         return _send(_Part("error", error_text=event.message))
 
 
+def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 - it does not matter what they are
+    """Nobody asks in this format: what its client posts is whatever the application makes of it.
+
+    Raises:
+        LocalError: Always.
+    """
+    raise LocalError("the UI stream is a format of answers: nobody can ask in it")
+
+
+def render(fold: Fold, call: Call) -> bytes:
+    """The whole answer as the stream that it would have been, block by block: there is no other form of it."""
+    encoder = Encoder(call)
+    return b"".join(encoder.feed(event) for event in events(fold))
+
+
 def error(failure: Failure) -> tuple[int, bytes]:
     """The HTTP status, and the text that the client shows."""
-    return _STATUSES.get(failure.kind, 502), failure.message.encode()
+    return _STATUSES[failure.kind], failure.message.encode()
 
 
 def _send(part: _Part) -> bytes:
     return sse.encode(_json(part))
-
-
-def _raw(text: str) -> Raw | None:
-    """JSON text as it is, on one line; None if it is no JSON."""
-    if opaque(text, Raw) is None:
-        return None
-    return Raw(text.replace("\n", " ").replace("\r", " ").encode())  # in JSON these can only be white space

@@ -8,10 +8,9 @@ can be one (PEP 544), and so can any object with these four members.
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
-from .errors import LocalError
+from .registry import find, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,15 +81,9 @@ def load(name: str) -> Adapter:
     Raises:
         LocalError: No adapter has this name (the message lists those there are), or what has it is none.
     """
-    for entry_point in entry_points(group=GROUP, name=name):
-        adapter: object = entry_point.load()
-        missing = [member for member in _MEMBERS if not hasattr(adapter, member)]
-        if missing:
-            raise LocalError(f"{entry_point.value} is not an adapter: it has no {', '.join(missing)}")
-        return cast("Adapter", adapter)
-    raise LocalError(f"no adapter is called {name!r}; there are {', '.join(names())}")
+    return cast("Adapter", find(GROUP, name, kind="adapter", members=_MEMBERS))
 
 
 def names() -> list[str]:
     """The names that `load` knows, sorted."""
-    return sorted({entry_point.name for entry_point in entry_points(group=GROUP)})
+    return registered(GROUP)

@@ -1,14 +1,18 @@
 """What it takes to serve a format: a dialect reads its clients' requests and writes our events for them.
 
-The reverse of an adapter, and often the same package: an adapter calls a provider, a dialect plays one. A module can be
-one (PEP 544), found among the adapters' entry points by its `path`. It does no I/O.
+The reverse of an adapter: an adapter calls a provider, a dialect plays one. A module can be one (PEP 544), often `server`
+in the adapter's package, which does not import it: who only calls a provider does not load what serves its format. It
+does no I/O.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from msgspec import Struct
+
+from .registry import find, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +21,10 @@ if TYPE_CHECKING:
     from .message import Fold
     from .request import Request
 
-__all__ = ["Call", "Dialect", "EventEncoder"]
+__all__ = ["Call", "Dialect", "EventEncoder", "load", "names"]
+
+GROUP: Final = "streamcore.dialects"
+_MEMBERS: Final = ("path", "content_type", "keep_alive", "losses", "parse", "Encoder", "render", "error")
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -57,7 +64,10 @@ class Dialect(Protocol):
 
     @property
     def path(self) -> str:
-        """Where its requests are posted, below the server's root; `{model}` stands for a part that names the model."""
+        """Where its requests are posted, below the server's root; `{model}` stands for a part that names the model.
+
+        "" for a format that is only written: nobody asks in it, and its `parse` always raises.
+        """
         ...
 
     @property
@@ -94,3 +104,18 @@ class Dialect(Protocol):
     def error(self) -> Callable[[Failure], tuple[int, bytes]]:
         """The HTTP status and the body that say a failure before the stream has begun."""
         ...
+
+
+@cache
+def load(name: str) -> Dialect:
+    """The dialect registered under this name as an entry point of the group `streamcore.dialects`.
+
+    Raises:
+        LocalError: No dialect has this name (the message lists those there are), or what has it is none.
+    """
+    return cast("Dialect", find(GROUP, name, kind="dialect", members=_MEMBERS))
+
+
+def names() -> list[str]:
+    """The names that `load` knows, sorted."""
+    return registered(GROUP)

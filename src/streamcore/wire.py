@@ -28,6 +28,7 @@ __all__ = [
     "opaque",
     "post",
     "present",
+    "unique",
     "word",
 ]
 
@@ -145,6 +146,14 @@ def opaque(text: str | None, type: type[_T], /) -> _T | None:
         return msgspec.json.decode(text, type=type)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
+
+
+def unique(id: str, index: int, taken: set[str]) -> str:
+    """The id for the call of block `index`: this one, or one made of it if another call of the answer has taken it."""
+    while id in taken:
+        id = f"{id}_{index}"
+    taken.add(id)
+    return id
 
 
 def json_text(value: object) -> str:

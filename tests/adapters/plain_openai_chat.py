@@ -177,4 +177,4 @@ def read_call(piece: dict[str, Any], calls: list[dict[str, Any]]) -> None:
     else:
         call = {"id": id, "index": index, "name": name, "arguments": "", "extra": piece.get("extra_content")}
         calls.append(call)
-    call["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+    call["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments, separators=(",", ":"))

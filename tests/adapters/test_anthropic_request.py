@@ -449,7 +449,9 @@ def test_a_part_that_its_role_cannot_hold_is_left_out(role, part):
 
 
 def test_a_refusal_is_text():
-    assert content_of(RefusalPart(text="No."), role="assistant") == [{"type": "text", "text": "No."}]
+    refusal = RefusalPart(text="No.")
+    assert content_of(refusal, role="assistant") == [{"type": "text", "text": "No."}]
+    assert warnings_of(ask(refusal, role="assistant")) == ["messages[0].content[0]"]
 
 
 def test_a_tool_result_is_text():

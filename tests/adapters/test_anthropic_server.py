@@ -36,6 +36,7 @@ from streamcore.message import Fold
 from streamcore.request import prompt
 from streamcore.testing import Answer, read, serve
 from streamcore_adapters import anthropic
+from streamcore_adapters.anthropic import server as dialect
 
 CALL = Call(request=prompt("Hi"))
 START = Start("msg_1", "claude-opus-5")
@@ -50,7 +51,7 @@ OWN_CITATION = '{"type":"char_location","cited_text":"q","document_title":"d","s
 
 def write(*events, call=CALL):
     """The body, and what was lost."""
-    encoder = anthropic.Encoder(call)
+    encoder = dialect.Encoder(call)
     return b"".join(encoder.feed(event) for event in events), encoder.lost
 
 
@@ -79,7 +80,7 @@ def lost(*events):
 
 def answer(*events):
     """What `render` makes of these events."""
-    return json.loads(anthropic.render(Fold(events), CALL))
+    return json.loads(dialect.render(Fold(events), CALL))
 
 
 # The normal form: what the format keeps of any stream
@@ -183,7 +184,7 @@ def counted(usage, *, final):
     """A usage as it comes back: 0 for unknown where clients insist, and nothing that has no place."""
     parts = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
     return Usage(
-        max(usage.input_tokens or 0, parts),
+        max(usage.input_tokens or 0, parts) or None,
         (usage.output_tokens or 0) if final else None,
         usage.cache_read_tokens,
         usage.cache_write_tokens,
@@ -214,9 +215,10 @@ def normal(events):
     facts = {e.name: json.loads(e.raw) for e in middle if type(e) is Extension and e.index is None and own(e)}
     content = [e for e in middle if type(e) is not Usage and e.index is not None]
     tail = isinstance(last, Finish) or facts or known != said or known.output_tokens is not None
-    usage = [counted(said, final=False), *([counted(known, final=True)] if tail else [])]
+    before, after = counted(said, final=False), counted(known, final=True)
+    usage = [[] if before == Usage() else [before], [after] if tail and after != before else []]
     first = Start(start.id or None, start.model or None)
-    return [first, usage[0], *cut(in_turn(content)), *usage[1:], ended(last)], facts
+    return [first, *usage[0], *cut(in_turn(content)), *usage[1], ended(last)], facts
 
 
 def own(extension):
@@ -282,7 +284,7 @@ def test_what_is_written_is_read_back(events, rng):
     at = sorted(rng.randint(0, len(body)) for _ in range(rng.randint(0, 20)))
     chunks = [body[start:end] for start, end in zip([0, *at], [*at, len(body)], strict=True)]
     assert parted(read(anthropic, chunks)) == normal(events)
-    assert losses.keys() <= anthropic.losses.keys()
+    assert losses.keys() <= dialect.losses.keys()
 
 
 @given(answers())
@@ -333,11 +335,11 @@ def message_of(events):
 
 
 def test_it_is_a_dialect():
-    assert isinstance(anthropic, Dialect)
+    assert isinstance(dialect, Dialect)
 
 
 def test_it_keeps_a_connection_alive_with_pings():
-    (frame,) = sse.Parser().feed(anthropic.keep_alive)
+    (frame,) = sse.Parser().feed(dialect.keep_alive)
     assert (frame.event, json.loads(frame.data)) == ("ping", {"type": "ping"})
 
 
@@ -345,7 +347,7 @@ def test_it_keeps_a_connection_alive_with_pings():
 
 
 def test_the_beginning_waits_for_the_usage():
-    encoder = anthropic.Encoder(CALL)
+    encoder = dialect.Encoder(CALL)
     assert encoder.feed(START) == b""
     assert b'"input_tokens":7' in encoder.feed(Usage(input_tokens=7))
 
@@ -378,14 +380,14 @@ def test_text_gives_way_to_a_call():
 
 
 def test_text_after_reasoning_does_not_wait_for_its_end():
-    encoder = anthropic.Encoder(CALL)
+    encoder = dialect.Encoder(CALL)
     for event in (START, ReasoningDelta(0, "hm")):
         encoder.feed(event)
     assert b'"text":"Hi"' in encoder.feed(TextDelta(1, "Hi"))
 
 
 def test_a_call_waits_for_the_end_of_another():
-    encoder = anthropic.Encoder(CALL)
+    encoder = dialect.Encoder(CALL)
     for event in (START, ToolCallStart(0, "a", "f")):
         encoder.feed(event)
     assert encoder.feed(ToolCallStart(1, "b", "g")) == b""
@@ -555,11 +557,11 @@ def test_a_kind_of_failure_comes_back(kind):
         ("truncated", 502),
         ("connection", 502),
         ("timeout", 504),
-        ("cancelled", 502),
+        ("cancelled", 499),
     ],
 )
 def test_every_failure_has_a_status(kind, status):
-    found, body = anthropic.error(Failure(kind, "broken", code="c1"))
+    found, body = dialect.error(Failure(kind, "broken", code="c1"))
     assert found == status
     assert json.loads(body)["error"]["details"] == {"error_code": "c1"}
 
@@ -663,7 +665,7 @@ def client():
     sdk = pytest.importorskip("anthropic", reason="the official SDK is not installed")
 
     def ask(*events, call=CALL):
-        with serve(Answer([anthropic.keep_alive, write(*events, call=call)[0]])) as server:
+        with serve(Answer([dialect.keep_alive, write(*events, call=call)[0]])) as server:
             client = sdk.Anthropic(api_key="k", base_url=server.url, max_retries=0)
             arguments = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
             with client, client.messages.stream(**arguments) as stream:
@@ -727,7 +729,7 @@ def test_the_sdk_raises_an_error_in_the_stream(client):
 
 def test_the_sdk_reads_a_message():
     sdk = pytest.importorskip("anthropic", reason="the official SDK is not installed")
-    body = anthropic.render(Fold([START, TextDelta(0, "Hi"), BlockEnd(0), Usage(10, 5), STOP]), CALL)
+    body = dialect.render(Fold([START, TextDelta(0, "Hi"), BlockEnd(0), Usage(10, 5), STOP]), CALL)
     with serve(Answer([body], headers={"content-type": "application/json"}, framing="length")) as server:
         client = sdk.Anthropic(api_key="k", base_url=server.url, max_retries=0)
         with client:
@@ -737,8 +739,23 @@ def test_the_sdk_reads_a_message():
 
 def test_the_sdk_raises_an_error():
     sdk = pytest.importorskip("anthropic", reason="the official SDK is not installed")
-    status, body = anthropic.error(Failure("rate_limit", "slow down"))
+    status, body = dialect.error(Failure("rate_limit", "slow down"))
     with serve(Answer([body], status, {"content-type": "application/json"}, "length")) as server:
         client = sdk.Anthropic(api_key="k", base_url=server.url, max_retries=0)
         with client, pytest.raises(sdk.RateLimitError, match="slow down"):
             client.messages.create(model="m", max_tokens=1, messages=[{"role": "user", "content": "Hi"}])
+
+
+def test_a_block_that_goes_on_as_another_is_counted():
+    both = [TextDelta(0, "a"), ReasoningDelta(1, "b"), TextDelta(0, "c"), ReasoningDelta(1, "d")]
+    assert lost(*both) == {"TextDelta.index": 1, "ReasoningDelta.index": 1}
+
+
+def test_a_number_of_input_tokens_that_nobody_knew_is_none():
+    found = back(START, TextDelta(0, "a"), BlockEnd(0), Usage(output_tokens=3), STOP)
+    assert [event for event in found if isinstance(event, Usage)] == [Usage(None, 3)]
+
+
+def test_a_count_that_the_format_has_not_is_lost_even_if_it_is_0():
+    assert lost(Usage(5, 1, input_audio_tokens=0), STOP) == {"Usage.input_audio_tokens": 1}
+    assert lost(Usage(5, input_image_tokens=2), Failure("server", "x")) == {"Usage.input_image_tokens": 1}

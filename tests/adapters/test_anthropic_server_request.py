@@ -28,6 +28,7 @@ from streamcore.request import (
     ToolResult,
 )
 from streamcore_adapters import anthropic
+from streamcore_adapters.anthropic import server as dialect
 
 # The version that takes everything: sampling, citations on a user's words, documents of the assistant.
 OLD = Target(anthropic.url, "claude-opus-4", headers={"anthropic-version": "2023-06-01"})
@@ -39,7 +40,7 @@ DATA = base64.b64encode(b"data").decode()
 
 def parse(**fields):
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return anthropic.parse(json.dumps(body).encode(), {})
+    return dialect.parse(json.dumps(body).encode(), {})
 
 
 def request(**fields):
@@ -141,7 +142,7 @@ def requests(draw):
 def test_what_encode_writes_is_read(wanted):
     written = anthropic.encode(wanted, OLD)
     assert written.warnings == ()
-    call = anthropic.parse(written.body, {})
+    call = dialect.parse(written.body, {})
     assert call.request == wanted
     assert call.stream
 
@@ -149,7 +150,7 @@ def test_what_encode_writes_is_read(wanted):
 @given(requests())
 def test_what_was_read_is_written_again(wanted):
     body = anthropic.encode(wanted, OLD).body
-    assert json.loads(anthropic.encode(anthropic.parse(body, {}).request, OLD).body) == json.loads(body)
+    assert json.loads(anthropic.encode(dialect.parse(body, {}).request, OLD).body) == json.loads(body)
 
 
 # Turns
@@ -231,7 +232,7 @@ def test_a_citation_of_a_document_is_kept():
 def test_arguments_are_kept_to_the_digit():
     body = b"""{"model": "m", "max_tokens": 1, "messages": [{"role": "assistant", "content": [
         {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1.10, "y": 12345678901234567890123}}]}]}"""
-    (message,) = anthropic.parse(body, {}).request.messages
+    (message,) = dialect.parse(body, {}).request.messages
     assert message.content[0].arguments == '{"x": 1.10, "y": 12345678901234567890123}'
 
 
@@ -262,6 +263,10 @@ def test_what_encode_would_not_write_is_sent_on_as_it_is(member, value):
     found = request(**{member: value})
     assert found.extra == {member: value}
     assert json.loads(anthropic.encode(found, OLD).body)[member] == value
+
+
+def test_thinking_that_is_only_switched_on_is_to_be_seen_elsewhere():
+    assert request(thinking={"type": "adaptive"}).reasoning == Reasoning(summary=True)
 
 
 def test_null_is_nothing():
@@ -325,8 +330,8 @@ def test_arguments_are_an_object():
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"model": "\xff"}', b"[" * 100_000])
 def test_what_is_no_object_is_refused(body):
-    with pytest.raises(LocalError, match="the request is not a JSON object"):
-        anthropic.parse(body, {})
+    with pytest.raises(LocalError, match="^the body: (not JSON|not UTF-8|nested too deeply|Expected `object`)"):
+        dialect.parse(body, {})
 
 
 def test_the_official_sdk_is_understood():
@@ -348,8 +353,8 @@ def test_the_official_sdk_is_understood():
                 thinking={"type": "enabled", "budget_tokens": 1024},
             )
         (received,) = server.requests
-    assert received.path == anthropic.path
-    assert anthropic.parse(received.body, {}).request == Request(
+    assert received.path == dialect.path
+    assert dialect.parse(received.body, {}).request == Request(
         messages=(
             Message("system", (Text(text="Be brief.", cache=True),)),
             Message("user", "Hi"),

@@ -141,21 +141,6 @@ def test_a_recording_that_ends_early_is_never_whole(row):
     check_truncation(bedrock, row.body, samples=samples(row.body))
 
 
-def returnable(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Content as it can be sent back: no blank text."""
-    return [block for block in blocks if block.get("text", "-").strip()]
-
-
-@pytest.mark.parametrize("row", params("streams-converse_stream"))
-def test_a_recorded_answer_goes_back_as_it_came(row):
-    turn = Fold(read(bedrock, [row.body])).message
-    messages = (Message("user", "Hi"), turn, Message("user", "Go on"))
-    encoded = bedrock.encode(Request(messages=messages, tools=(Tool("f"),)), TARGET)
-    turns = json.loads(encoded.body)["messages"]
-    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
-    assert turns[1]["content"] == returnable(plain.decode(row.body).blocks)
-
-
 # Errors
 
 KINDS = {400: "invalid", 404: "not_found"}
@@ -510,6 +495,11 @@ def test_the_type_of_an_ordinary_call_may_be_said():
 def test_a_call_without_an_id_gets_one():
     body = START + delta(0, text="Hi") + begin(1, toolUse={"name": "f"}) + end("tool_use")
     assert ToolCallStart(1, "tooluse_1", "f") in read(bedrock, [body])
+
+
+def test_an_id_that_another_call_has_is_made_unique():
+    body = START + begin(0, toolUse=CALL) + begin(1, toolUse=CALL) + end("tool_use")
+    assert [call.id for call in Fold(read(bedrock, [body])).tool_calls] == ["tooluse_1", "tooluse_1_1"]
 
 
 def test_a_block_that_begins_again_ends_the_one_before():

@@ -109,7 +109,7 @@ def test_the_request_may_name_the_model():
         ({"presence_penalty": 1, "frequency_penalty": 0.5}, {"presence_penalty": 1, "frequency_penalty": 0.5}),
         ({"stop": ("a", "b"), "seed": 7}, {"stop_sequences": ["a", "b"], "seed": 7}),
         ({"reasoning": Reasoning()}, {}),
-        ({"reasoning": Reasoning(summary=True)}, {}),
+        ({"reasoning": Reasoning(summary=True)}, {"thinking": {"type": "enabled"}}),
         ({"reasoning": Reasoning(effort="none", summary=False)}, {"thinking": {"type": "disabled"}}),
         ({"reasoning": Reasoning(budget_tokens=0)}, {"thinking": {"type": "disabled"}}),
         ({"reasoning": Reasoning(budget_tokens=9)}, {"thinking": {"type": "enabled", "token_budget": 9}}),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from answers import STATUSES
 from strategies import EVENTS, streams
 from streamcore.adapter import Adapter
 from streamcore.dialect import Call, Dialect
@@ -48,6 +49,7 @@ from streamcore.request import (
 from streamcore.testing import Answer, read, serve
 from streamcore.wire import base64_text, opaque
 from streamcore_adapters import gemini
+from streamcore_adapters.gemini import server as dialect
 from streamcore_adapters.gemini.request import Opaque
 
 CALL = Call(request=prompt("hi"))
@@ -57,7 +59,7 @@ READ_BACK = {"protocol": "server", "truncated": "server", "connection": "server"
 
 
 def write(events, call=CALL):
-    encoder = gemini.Encoder(call)
+    encoder = dialect.Encoder(call)
     return b"".join(encoder.feed(event) for event in events)
 
 
@@ -95,6 +97,7 @@ class Normal:
         self.out = [Start(self.id, self.model)]
         self.open = {}  # the events of each open block
         self.loose = []  # what comes at the end
+        self.ids = set()
         self.index, self.takes, self.calls, self.malformed, self.usage = -1, None, 0, "", None
         for event in events[1:]:
             self.add(event)
@@ -127,8 +130,6 @@ class Normal:
             case Finish():
                 self.finish(event)
             case Failure():
-                if len(self.out) == 1 and counted(self.usage) is None:
-                    self.out, self.id = [Start()], None
                 self.out.append(structs.replace(event, request_id=self.id))
             case Extension(index=None):
                 if event.name == "gemini:logprobs_result":
@@ -182,6 +183,9 @@ class Normal:
             made_up = f"call_{self.calls}" if self.id is None else f"call_{self.id}_{self.calls}"
             self.calls += 1
             id = start.id if own.id is msgspec.UNSET and start.id else made_up
+            while id in self.ids:
+                id += "_"
+            self.ids.add(id)
             own = Opaque(own.thought_signature, None, msgspec.UNSET if id == start.id else None)
             self.whole(ToolCallDelta, [ToolCallStart(0, id, start.name), ToolCallDelta(0, arguments)], own)
 
@@ -260,9 +264,9 @@ def answers(draw):
 
 
 def check_round_trip(events, places):
-    encoder = gemini.Encoder(Call(request=Request(messages=())))
+    encoder = dialect.Encoder(Call(request=Request(messages=())))
     body = b"".join(encoder.feed(event) for event in events)
-    assert encoder.lost.keys() <= gemini.losses.keys()
+    assert encoder.lost.keys() <= dialect.losses.keys()
     reader = Reader(gemini)
     found = [event for piece in cut(body, places) for event in reader.feed(piece)] + reader.close()
     normal = Normal(events)
@@ -298,7 +302,7 @@ def last(*events):
 
 
 def lost(*events):
-    encoder = gemini.Encoder(CALL)
+    encoder = dialect.Encoder(CALL)
     for event in events:
         encoder.feed(event)
     return encoder.lost
@@ -306,8 +310,8 @@ def lost(*events):
 
 def test_the_package_is_an_adapter_and_a_dialect():
     assert isinstance(gemini, Adapter)
-    assert isinstance(gemini, Dialect)
-    assert (gemini.content_type, gemini.keep_alive) == ("text/event-stream", b"")
+    assert isinstance(dialect, Dialect)
+    assert (dialect.content_type, dialect.keep_alive) == ("text/event-stream", b"")
 
 
 def test_a_chunk_is_what_google_sends():
@@ -430,7 +434,7 @@ def test_what_another_provider_wants_back_comes_back(own):
         BlockEnd(2, own),
     ]
     contents = [chunk["candidates"][0]["content"] for chunk in said(*events)]
-    [message] = gemini.parse(json.dumps({"contents": contents}).encode(), MATCHED).request.messages
+    [message] = dialect.parse(json.dumps({"contents": contents}).encode(), MATCHED).request.messages
     assert message == Fold([Start(), *events]).message
 
 
@@ -479,7 +483,7 @@ def test_parts_that_only_gemini_understands_are_written_as_they_were():
 )
 def test_other_extensions_are_lost(extension):
     assert lost(extension) == {"Extension": 1}
-    assert not gemini.Encoder(CALL).feed(extension)
+    assert not dialect.Encoder(CALL).feed(extension)
 
 
 def test_what_gemini_says_of_the_whole_answer_comes_with_its_end():
@@ -582,7 +586,7 @@ def test_a_source_without_a_text_in_one_piece_is_lost():
     assert lost(ReasoningDelta(0, "a"), Citation(0, "https://a"), BlockEnd(0)) == {"Citation": 1}
     interleaved = [TextDelta(0, "a"), TextDelta(1, "b"), TextDelta(0, "c"), TextDelta(1, "d")]
     sources = [Citation(0, "https://a"), Citation(1, "https://b"), BlockEnd(0), BlockEnd(1)]
-    assert lost(*interleaved, *sources) == {"Citation": 2}
+    assert lost(*interleaved, *sources) == {"Citation": 2, "TextDelta.index": 3}
 
 
 def test_the_own_form_of_another_providers_source_is_lost():
@@ -607,23 +611,6 @@ def test_geminis_own_sources_are_in_its_metadata():
     assert lost(*events[:3], Finish("stop")) == {"Citation": 1}
 
 
-STATUSES = {
-    "auth": 401,
-    "permission": 403,
-    "invalid": 400,
-    "not_found": 404,
-    "rate_limit": 429,
-    "quota": 429,
-    "overloaded": 503,
-    "server": 502,
-    "protocol": 502,
-    "truncated": 502,
-    "connection": 502,
-    "timeout": 504,
-    "cancelled": 499,
-}
-
-
 @pytest.mark.parametrize("kind", FailureKind.__args__)
 def test_a_failure_ends_a_stream_with_an_error_and_no_finish(kind):
     failure = Failure(kind, "it broke", retry_after=1.5, code="WORD")
@@ -643,14 +630,14 @@ def test_a_failure_ends_a_stream_with_an_error_and_no_finish(kind):
 
 @pytest.mark.parametrize("kind", FailureKind.__args__)
 def test_an_error_before_the_stream_has_its_status(kind):
-    status, body = gemini.error(Failure(kind, "it broke"))
+    status, body = dialect.error(Failure(kind, "it broke"))
     assert status == STATUSES[kind] == json.loads(body)["error"]["code"]
     assert json.loads(body)["error"]["message"] == "it broke"
 
 
 def test_only_a_used_up_quota_needs_a_word_to_be_told_apart():
-    assert "details" not in json.loads(gemini.error(Failure("rate_limit", "wait"))[1])["error"]
-    assert json.loads(gemini.error(Failure("quota", "pay"))[1])["error"]["details"] == [
+    assert "details" not in json.loads(dialect.error(Failure("rate_limit", "wait"))[1])["error"]
+    assert json.loads(dialect.error(Failure("quota", "pay"))[1])["error"]["details"] == [
         {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "INSUFFICIENT_QUOTA"}
     ]
 
@@ -667,7 +654,7 @@ def test_what_an_error_has_no_field_for_is_lost():
 
 
 def render(*events, call=CALL):
-    return json.loads(gemini.render(Fold([Start("r", "m"), *events]), call))
+    return json.loads(dialect.render(Fold([Start("r", "m"), *events]), call))
 
 
 def test_a_whole_answer_has_signatures_on_their_own_parts():
@@ -756,7 +743,7 @@ def ask_google(body, ask, **answer):
             result = ask(client, genai.types)
         sent = server.requests[0]
     address = re.fullmatch(r"/(?P<version>[^/]+)/models/(?P<model>[^/]+):(?P<method>[^/?]+)(\?alt=sse)?", sent.path)
-    return result, gemini.parse(sent.body, address.groupdict())
+    return result, dialect.parse(sent.body, address.groupdict())
 
 
 ANSWER = [
@@ -821,7 +808,7 @@ def test_googles_client_remembers_a_conversation_and_sends_it_back():
     with serve(Answer([write(ANSWER)])) as server:
         with genai.Client(api_key="k", http_options={"base_url": server.url}) as client:
             history = ask(client, genai.types)
-        request = gemini.parse(server.requests[1].body, MATCHED).request
+        request = dialect.parse(server.requests[1].body, MATCHED).request
     assert [content.role for content in history] == ["user", *["model"] * 9, "user", *["model"] * 9]
     assert [message.role for message in request.messages] == ["system", "user", "assistant", "tool", "user"]
     assert request.messages[2].parts == (
@@ -842,7 +829,7 @@ def test_googles_client_reads_a_whole_answer():
     def ask(client, _types):
         return client.models.generate_content(model="gemini-3-pro", contents="hi")
 
-    body = gemini.render(Fold([*ANSWER[:9], ANSWER[-2], Finish("stop")]), CALL)
+    body = dialect.render(Fold([*ANSWER[:9], ANSWER[-2], Finish("stop")]), CALL)
     found, call = ask_google(body, ask, headers={"content-type": "application/json"})
     assert call.stream is False
     assert found.text == "Möbel. No."
@@ -870,6 +857,51 @@ def test_googles_client_raises_an_error_before_the_stream():
             list(client.models.generate_content_stream(model="m", contents="hi"))
         return caught.value
 
-    status, body = gemini.error(Failure("not_found", "no such model"))
+    status, body = dialect.error(Failure("not_found", "no such model"))
     found, _ = ask_google(body, ask, status=status, headers={"content-type": "application/json"})
     assert (found.code, found.status, found.message) == (404, "NOT_FOUND", "no such model")
+
+
+def test_blocks_that_a_reader_cannot_tell_apart_are_counted():
+    one = [ReasoningDelta(0, "a"), ReasoningDelta(1, "b"), TextDelta(2, "c"), TextDelta(3, "d"), ReasoningDelta(0, "e")]
+    assert lost(*one) == {"ReasoningDelta.index": 2, "TextDelta.index": 1}
+    sound = [Attachment(0, "audio/pcm", b"a"), Attachment(1, "audio/pcm", b"b"), Attachment(2, "audio/wav", b"c")]
+    assert lost(*sound) == {"Attachment.index": 1}
+
+
+def test_a_call_that_is_written_behind_what_came_beside_it_is_counted():
+    call = [ToolCallStart(0, "c", "f"), TextDelta(1, "a"), BlockEnd(0)]
+    assert lost(*call) == {"ToolCallStart.index": 1}
+
+
+@pytest.mark.parametrize(
+    ("finish", "expected"),
+    [
+        (Finish("stop", "end_turn"), {"Finish.raw": 1, "Finish.reason": 1}),
+        (Finish("tool_calls", "STOP"), {}),
+        (Finish("length", "length"), {"Finish.raw": 1}),
+    ],
+)
+def test_what_becomes_of_the_end_of_an_answer_with_a_call_is_counted(finish, expected):
+    assert lost(ToolCallStart(0, "c", "f"), BlockEnd(0), finish) == expected
+
+
+def test_what_waited_for_the_end_is_lost_with_an_answer_that_fails():
+    text = [TextDelta(0, "a"), Citation(0, "https://a")]
+    failure = Failure("server", "x")
+    facts = Extension("gemini:safety_ratings", "[]")
+    assert lost(*text, facts, failure) == {"Citation": 1, "Extension": 1}
+    assert lost(*text, BlockEnd(0), failure) == {"Citation": 1}
+    assert lost(*text, BlockEnd(0), ReasoningDelta(1, "b"), failure) == {}
+    own = Citation(0, raw='{"segment":{"endIndex":1}}')
+    assert lost(TextDelta(0, "a"), own, BlockEnd(0), failure) == {"Citation": 1}
+
+
+def test_a_place_that_is_none_is_counted():
+    text = [TextDelta(0, "ab"), Citation(0, "https://a", start=1, end=1), BlockEnd(0)]
+    assert lost(*text) == {"Citation.start": 1, "Citation.end": 1}
+    assert lost(TextDelta(0, "ab"), Citation(0, "https://a", end=9), BlockEnd(0)) == {"Citation.end": 1}
+
+
+def test_an_answer_that_fails_at_once_still_says_whose_it_is():
+    assert read(gemini, [write([Start("r", "m"), Failure("server", "x")])])[0] == Start("r", "m")

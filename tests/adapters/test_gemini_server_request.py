@@ -29,6 +29,7 @@ from streamcore.request import (
     ToolResult,
 )
 from streamcore_adapters import gemini
+from streamcore_adapters.gemini import server as dialect
 
 MATCHED = {"version": "v1beta", "model": "gemini-3-pro", "method": "streamGenerateContent"}
 SIGNED = '{"thoughtSignature":"c2lnbmVk"}'
@@ -38,7 +39,7 @@ JSON_OBJECT = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_s
 def ask(body, **matched):
     """The request in a body, given as Python objects or as bytes."""
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return gemini.parse(body, {**MATCHED, **matched}).request
+    return dialect.parse(body, {**MATCHED, **matched}).request
 
 
 def turn(*parts, role="user"):
@@ -157,7 +158,7 @@ def as_sent(request):
 @given(REQUESTS)
 def test_a_request_reads_back_as_it_was_written(request):
     sent = gemini.encode(request, Target(gemini.url, ""))
-    call = gemini.parse(sent.body, {**MATCHED, "model": request.model})
+    call = dialect.parse(sent.body, {**MATCHED, "model": request.model})
     assert call == Call(request=call.request, stream=True)
     assert as_sent(call.request) == as_sent(request)
 
@@ -165,11 +166,11 @@ def test_a_request_reads_back_as_it_was_written(request):
 @pytest.mark.parametrize(("method", "stream"), [("streamGenerateContent", True), ("generateContent", False)])
 def test_the_method_says_how_to_answer(method, stream):
     body = json.dumps(turn({"text": "hi"})).encode()
-    assert gemini.parse(body, {**MATCHED, "method": method}).stream is stream
+    assert dialect.parse(body, {**MATCHED, "method": method}).stream is stream
 
 
 def test_without_a_method_there_is_a_stream():
-    assert gemini.parse(json.dumps(turn({"text": "hi"})).encode(), {"model": "m"}).stream
+    assert dialect.parse(json.dumps(turn({"text": "hi"})).encode(), {"model": "m"}).stream
 
 
 def test_the_model_is_that_of_the_address():
@@ -393,9 +394,9 @@ def test_a_whole_number_may_be_sent_as_a_float():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"{", "the body: Input data was truncated"),
+        (b"{", "the body: not JSON: Input data was truncated"),
         (b"[]", "the body: Expected `object`, got `array`"),
-        (b'{"contents":"\xff"}', "contents: "),
+        (b'{"contents":"\xff"}', "the body: not UTF-8: "),
         (b"{}", "contents: there is nothing in it"),
         (turn({"text": ""}), "contents: there is nothing in it"),
         (turn({"text": 1}), "contents[0].parts[0].text: Expected `str | null`, got `int`"),
@@ -404,7 +405,7 @@ def test_a_whole_number_may_be_sent_as_a_float():
         ({"contents": 1}, "contents: Expected `array`, got `int`"),
         (
             turn({"inlineData": {"data": ""}}),
-            "contents[0].parts[0].inlineData: Object missing required field `mimeType`",
+            "contents[0].parts[0].inlineData.mimeType: is missing",
         ),
         (
             turn({"inlineData": {"mimeType": "image/png", "data": "*"}}),
@@ -434,7 +435,7 @@ def test_a_whole_number_may_be_sent_as_a_float():
         ),
         (
             {**turn({"text": "a"}), "tools": [{"functionDeclarations": [{}]}]},
-            "tools[0].functionDeclarations[0]: Object missing required field `name`",
+            "tools[0].functionDeclarations[0].name: is missing",
         ),
         (b'{"contents":' + b"[" * 100_000, "the body: nested too deeply"),
         (b'{"system_instruction":' + b"[" * 30 + b"]" * 30 + b"}", "systemInstruction: Expected `object | null`"),
@@ -501,3 +502,16 @@ def test_the_turns_that_googles_client_keeps_for_each_chunk_are_one(pieces, read
     contents += [{"role": "model", "parts": [piece]} for piece in pieces]
     _, answer = ask({"contents": contents}).messages
     assert answer.parts == read
+
+
+@pytest.mark.parametrize("depth", range(50, 2500, 50))
+def test_a_schema_of_any_depth_is_read_or_refused(depth):
+    schema = '{"anyOf":[' * depth + "{}" + "]}" * depth
+    tools = f'[{{"functionDeclarations":[{{"name":"f","parameters":{schema}}}]}}]'
+    try:
+        found = ask(f'{{"contents":[{{"parts":[{{"text":"hi"}}]}}],"tools":{tools}}}'.encode())
+    except LocalError as error:
+        words = str(error)
+    else:
+        words = found.tools[0].name
+    assert words == "f" or words.endswith(": nested too deeply")

@@ -31,12 +31,10 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.message import Fold
-from streamcore.request import Message, Request, Target
 from streamcore.testing import Recording, check_cuts, check_truncation, read
 from streamcore_adapters import ollama
 
 FUZZING = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
-TARGET = Target(ollama.url, "qwen3:4b")
 TIME = "2026-08-17T08:22:52.961893Z"
 NO_ID = '{"id":null}'
 
@@ -112,14 +110,6 @@ def test_a_recording_reads_the_same_however_it_is_cut(row):
 @pytest.mark.parametrize("row", params("streams-ollama_chat"))
 def test_a_recording_that_ends_early_is_never_whole(row):
     check_truncation(ollama, row.body, samples=samples(row.body))
-
-
-@pytest.mark.parametrize("row", params("streams-ollama_chat"))
-def test_a_recorded_answer_goes_back_as_it_came(row):
-    turn = Fold(read(ollama, [row.body])).message
-    encoded = ollama.encode(Request(messages=(Message("user", "Hi"), turn, Message("user", "Go on"))), TARGET)
-    assert encoded.warnings == ()
-    assert json.loads(encoded.body)["messages"][1] == plain.decode(row.body).message
 
 
 @pytest.mark.parametrize("row", params("streams-ollama_chat"))
@@ -322,6 +312,17 @@ def test_a_call_without_an_id_gets_one_and_says_so(id):
         ToolCallDelta(1, '{"a": 1}'),
         BlockEnd(1, NO_ID),
         BlockEnd(0),
+    ]
+
+
+def test_an_id_that_another_call_has_is_replaced_and_says_so():
+    calls = [call("add", {}, id="call_1"), call("add", {}, id="call_1")]
+    found = [event for event in events_of(line(tool_calls=calls)) if not isinstance(event, ToolCallDelta)]
+    assert found == [
+        ToolCallStart(0, "call_1", "add"),
+        BlockEnd(0),
+        ToolCallStart(1, "call_1_1", "add"),
+        BlockEnd(1, NO_ID),
     ]
 
 

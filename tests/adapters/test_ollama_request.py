@@ -209,7 +209,10 @@ def test_texts_that_are_given_apart_stay_apart(role):
 
 
 def test_pieces_of_an_answer_are_joined():
-    assert turn_of(Text(text="Hel"), RefusalPart(text="lo"), role="assistant")["content"] == "Hello"
+    turn = Message("assistant", (Text(text="Hel"), RefusalPart(text="lo")))
+    sent = ollama.encode(Request(messages=(turn,)), TARGET)
+    assert json.loads(sent.body)["messages"][0]["content"] == "Hello"
+    assert sent.warnings == (RequestWarning("messages[0].content[1]", "a refusal is sent as plain text"),)
 
 
 @pytest.mark.parametrize("image", [Image(data=PNG), Image(url="data:image/png;base64,iVBORw==")])

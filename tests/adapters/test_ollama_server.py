@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from answers import STATUSES
 from strategies import EVENTS, streams
 from streamcore.adapter import Adapter
 from streamcore.dialect import Call, Dialect
@@ -33,6 +34,7 @@ from streamcore.message import Fold
 from streamcore.request import Message, Reasoning, Request, Text, Tool, ToolCall, ToolResult, prompt
 from streamcore.testing import Answer, read, serve
 from streamcore_adapters import ollama
+from streamcore_adapters.ollama import server as dialect
 
 CALL = Call(request=structs.replace(prompt("hi"), model="m"), created=1_700_000_000)
 TIME = "2023-11-14T22:13:20Z"
@@ -41,7 +43,7 @@ PNG = b"\x89PNG\r\n"
 
 
 def write(events, call=CALL):
-    encoder = ollama.Encoder(call)
+    encoder = dialect.Encoder(call)
     return b"".join(encoder.feed(event) for event in events)
 
 
@@ -55,7 +57,7 @@ def messages(*events):
 
 
 def lost(*events):
-    encoder = ollama.Encoder(CALL)
+    encoder = dialect.Encoder(CALL)
     for event in events:
         encoder.feed(event)
     return encoder.lost
@@ -172,9 +174,9 @@ def merged(events):
 
 def check_round_trip(events, places):
     call = Call(request=Request(messages=()), created=1_700_000_000)
-    encoder = ollama.Encoder(call)
+    encoder = dialect.Encoder(call)
     body = b"".join(encoder.feed(event) for event in events)
-    assert encoder.lost.keys() <= ollama.losses.keys()
+    assert encoder.lost.keys() <= dialect.losses.keys()
     found = read(ollama, cut(body, places))
     normal = Normal(events)
     if isinstance(normal.out[-1], Failure) and normal.malformed:
@@ -228,8 +230,8 @@ def test_an_answer_with_all_that_ollama_has_reads_back_in_normal_form(events, pl
 
 def test_the_package_is_an_adapter_and_a_dialect():
     assert isinstance(ollama, Adapter)
-    assert isinstance(ollama, Dialect)
-    assert (ollama.path, ollama.content_type, ollama.keep_alive) == ("/api/chat", "application/x-ndjson", b"")
+    assert isinstance(dialect, Dialect)
+    assert (dialect.path, dialect.content_type, dialect.keep_alive) == ("/api/chat", "application/x-ndjson", b"")
 
 
 def test_a_line_is_what_ollama_sends():
@@ -300,6 +302,7 @@ def test_arguments_that_are_no_object_end_the_answer_badly(arguments):
     events = [ToolCallStart(0, "c", "f"), ToolCallDelta(0, arguments), BlockEnd(0), Finish("tool_calls")]
     assert said(*events) == [{"error": "the arguments of a call of f are not a JSON object"}]
     assert lost(*events) == {"ToolCallDelta": 1}
+    assert lost(Start(None, "m"), *events) == {"ToolCallDelta": 1, "Start.model": 1}
 
 
 def test_a_call_that_a_limit_cut_is_left_out():
@@ -387,23 +390,6 @@ def test_finish_reasons_are_ollamas_where_it_has_one(finish, word):
     assert said(finish)[0]["done_reason"] == word
 
 
-STATUSES = {
-    "auth": 401,
-    "permission": 403,
-    "invalid": 400,
-    "not_found": 404,
-    "rate_limit": 429,
-    "quota": 429,
-    "overloaded": 503,
-    "server": 502,
-    "protocol": 502,
-    "truncated": 502,
-    "connection": 502,
-    "timeout": 504,
-    "cancelled": 499,
-}
-
-
 @pytest.mark.parametrize("kind", FailureKind.__args__)
 def test_a_failure_ends_a_stream_with_an_error_and_is_not_done(kind):
     body = write([Start(None, "m"), TextDelta(0, "a"), Failure(kind, "it broke")])
@@ -414,11 +400,11 @@ def test_a_failure_ends_a_stream_with_an_error_and_is_not_done(kind):
 
 @pytest.mark.parametrize("kind", FailureKind.__args__)
 def test_an_error_before_the_stream_has_its_status(kind):
-    assert ollama.error(Failure(kind, "it broke")) == (STATUSES[kind], b'{"error":"it broke"}')
+    assert dialect.error(Failure(kind, "it broke")) == (STATUSES[kind], b'{"error":"it broke"}')
 
 
 def test_an_error_always_says_something():
-    assert ollama.error(Failure("timeout", "")) == (504, b'{"error":"timeout"}')
+    assert dialect.error(Failure("timeout", "")) == (504, b'{"error":"timeout"}')
     assert write([Start(), Failure("timeout", "")]) == b'{"error":"timeout"}\n'
 
 
@@ -469,7 +455,7 @@ MESSAGE = {
 
 
 def render(*events):
-    return json.loads(ollama.render(Fold(events), CALL))
+    return json.loads(dialect.render(Fold(events), CALL))
 
 
 def test_a_whole_answer_is_one_object():
@@ -527,8 +513,8 @@ def ask_ollama(body, ask, **answer):
     with serve(Answer([body], **answer)) as server:
         with client.Client(host=server.url) as asking:
             result = ask(asking)
-        assert {request.path for request in server.requests} == {ollama.path}
-        return result, [ollama.parse(request.body, {}) for request in server.requests]
+        assert {request.path for request in server.requests} == {dialect.path}
+        return result, [dialect.parse(request.body, {}) for request in server.requests]
 
 
 def test_ollamas_client_reads_a_stream():
@@ -554,7 +540,7 @@ def test_ollamas_client_sends_a_conversation_back():
         result = {"role": "tool", "tool_name": "f", "content": "1"}
         client.chat("qwen3:4b", [*turns, answer.message, result])
 
-    body = ollama.render(Fold(ANSWER), CALL)
+    body = dialect.render(Fold(ANSWER), CALL)
     _, [first, second] = ask_ollama(body, ask, headers={"content-type": "application/json"})
     assert (first.stream, first.request.tools, first.request.seed) == (False, (Tool("f"),), 1)
     assert first.request.extra == {"options": {"num_ctx": 9}}
@@ -583,6 +569,33 @@ def test_ollamas_client_raises_an_error_before_the_stream():
             list(client.chat("m", [{"role": "user", "content": "hi"}], stream=True))
         return caught.value
 
-    status, body = ollama.error(Failure("not_found", "no such model"))
+    status, body = dialect.error(Failure("not_found", "no such model"))
     found, _ = ask_ollama(body, ask, status=status, headers={"content-type": "application/json"})
     assert found.status_code == 404
+
+
+def test_blocks_that_become_one_text_are_counted():
+    both = [TextDelta(0, "a"), ReasoningDelta(1, "b"), RefusalDelta(2, "c"), ReasoningDelta(3, "d"), TextDelta(0, "e")]
+    assert lost(Start(), *both) == {"RefusalDelta": 1, "TextDelta.index": 1, "ReasoningDelta.index": 1}
+
+
+def test_a_call_that_is_written_behind_what_came_beside_it_is_counted():
+    assert lost(Start(), ToolCallStart(0, "c", "f"), TextDelta(1, "a"), BlockEnd(0)) == {"ToolCallStart.index": 1}
+
+
+@pytest.mark.parametrize(
+    ("finish", "expected"),
+    [
+        (Finish("stop", "end_turn"), {"Finish.raw": 1, "Finish.reason": 1}),
+        (Finish("tool_calls", "stop"), {}),
+        (Finish("length", "max_tokens"), {"Finish.raw": 1}),
+    ],
+)
+def test_what_becomes_of_the_end_of_an_answer_with_a_call_is_counted(finish, expected):
+    assert lost(Start(), ToolCallStart(0, "c", "f"), BlockEnd(0), finish) == expected
+
+
+def test_what_waited_for_the_end_is_lost_with_an_answer_that_fails():
+    facts = [Extension("ollama:total_duration", "5"), Extension("ollama:remote_host", '"h"')]
+    events = [Start(None, "m"), *facts, Attachment(0, "image/png", b"1"), Failure("server", "x")]
+    assert lost(*events) == {"Start.model": 1, "Extension": 2, "Attachment": 1}

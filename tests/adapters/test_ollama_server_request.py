@@ -26,6 +26,7 @@ from streamcore.request import (
     ToolResult,
 )
 from streamcore_adapters import ollama
+from streamcore_adapters.ollama import server as dialect
 
 NO_ID = '{"id":null}'
 PNG = b"\x89PNG\r\n"
@@ -34,7 +35,7 @@ HI = [{"role": "user", "content": "hi"}]
 
 def ask(body):
     """The request in a body, given as Python objects or as bytes."""
-    return ollama.parse(body if isinstance(body, bytes) else json.dumps(body).encode(), {}).request
+    return dialect.parse(body if isinstance(body, bytes) else json.dumps(body).encode(), {}).request
 
 
 def asked(**fields):
@@ -114,14 +115,14 @@ def as_sent(request):
 def test_a_request_reads_back_as_it_was_written(request):
     sent = ollama.encode(request, Target(ollama.url, ""))
     assert not sent.warnings
-    call = ollama.parse(sent.body, {})
+    call = dialect.parse(sent.body, {})
     assert call == Call(request=call.request)
     assert as_sent(call.request) == as_sent(request)
 
 
 @pytest.mark.parametrize(("stream", "streams"), [({}, True), ({"stream": None}, True), ({"stream": False}, False)])
 def test_an_answer_is_streamed_unless_the_client_says_otherwise(stream, streams):
-    assert ollama.parse(json.dumps({"model": "m", "messages": HI, **stream}).encode(), {}).stream is streams
+    assert dialect.parse(json.dumps({"model": "m", "messages": HI, **stream}).encode(), {}).stream is streams
 
 
 def test_arguments_are_as_they_were_sent():
@@ -197,9 +198,9 @@ def test_what_only_ollama_knows_goes_back():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"{", "the body: Input data was truncated"),
+        (b"{", "the body: not JSON: Input data was truncated"),
         (b'{"model":"\xff"}', "the body: "),
-        ({}, "the body: Object missing required field `model`"),
+        ({}, "model: is missing"),
         ({"model": "m"}, "messages: there are none"),
         ({"model": "m", "messages": [{"role": "boss"}]}, "messages[0].role: Invalid enum value 'boss'"),
         ({"model": "m", "messages": [{"role": "user", "content": [1]}]}, "messages[0].content: Expected `str | null`"),
@@ -213,7 +214,7 @@ def test_what_only_ollama_knows_goes_back():
             "messages[0].tool_calls[0].function.arguments: Expected `object`, got `str`",
         ),
         ({"model": "m", "messages": HI, "tools": [{"type": "x", "function": {"name": "f"}}]}, "tools[0].type: "),
-        ({"model": "m", "messages": HI, "tools": [{"function": {}}]}, "tools[0].function: Object missing required"),
+        ({"model": "m", "messages": HI, "tools": [{"function": {}}]}, "tools[0].function.name: is missing"),
         ({"model": "m", "messages": HI, "format": "xml"}, "format: Expected `object`, got `str`"),
         ({"model": "m", "messages": HI, "think": "wild"}, "think: "),
         ({"model": "m", "messages": HI, "options": {"seed": "1"}}, "options.seed: Expected `int | null`, got `str`"),

@@ -105,7 +105,7 @@ def test_without_a_key_there_is_no_header():
     assert "authorization" not in openai_chat.encode(prompt("Hi"), Target("", "m")).headers
 
 
-def test_a_dialect_may_name_the_path_and_the_header_of_the_key():
+def test_a_server_may_name_the_path_and_the_header_of_the_key():
     request = sent(prompt("Hi"), path="/chat/completions?api-version=1", key_header="api-key")
     assert request.url == f"{openai_chat.url}/chat/completions?api-version=1"
     assert request.headers["api-key"] == "sk-very-secret"
@@ -187,6 +187,11 @@ def test_options(fields, wire):
             {"reasoning": Reasoning(budget_tokens=99, summary=False)},
             {"reasoning": {"max_tokens": 99, "exclude": True}},
         ),
+        (
+            {"reasoning": "reasoning"},
+            {"reasoning": Reasoning(summary=True)},
+            {"reasoning": {"enabled": True, "exclude": False}},
+        ),
         ({"reasoning": "reasoning"}, {"reasoning": Reasoning()}, {"reasoning": None}),
         (
             {"reasoning": "thinking"},
@@ -211,7 +216,7 @@ def test_options(fields, wire):
         ({"schemas": False}, {"output": "json"}, {"response_format": {"type": "json_object"}}),
     ],
 )
-def test_options_of_dialects(quirks, fields, wire):
+def test_options_of_servers(quirks, fields, wire):
     request = ask(**fields)
     body = body_of(request, **quirks)
     assert {name: body.get(name) for name in wire} == wire
@@ -260,7 +265,7 @@ def test_a_tool_choice_holds_for_tools_of_the_callers_own():
 # Turns
 
 
-def test_a_system_turn_has_the_role_of_the_dialect():
+def test_a_system_turn_has_the_role_of_the_server():
     request = prompt("Hi", system="Be brief.")
     assert body_of(request)["messages"][0] == {"role": "system", "content": "Be brief."}
     assert body_of(request, system_role="developer")["messages"][0]["role"] == "developer"
@@ -334,11 +339,11 @@ def test_what_cannot_be_sent_at_all(part):
         ),
     ],
 )
-def test_a_dialect_may_have_flat_files(part, block):
+def test_a_server_may_have_flat_files(part, block):
     assert content_of(part, files="flat") == [block]
 
 
-def test_a_dialect_may_mark_the_turn_that_is_to_be_continued():
+def test_a_server_may_mark_the_turn_that_is_to_be_continued():
     begun = Message("assistant", "It is"), Message("user", "Hi"), Message("assistant", "It is")
     marks = [turn.get("prefix") for turn in body_of(Request(messages=begun), prefix=True)["messages"]]
     assert marks == [None, None, True]
@@ -457,12 +462,12 @@ def test_the_prompt_is_cached_up_to_a_part():
     assert content_of(ToolResult(id="t", content=(Text(text="a", cache=True),)), role="tool") == [text]
 
 
-def test_a_dialect_may_mark_it_in_the_words_of_anthropic():
+def test_a_server_may_mark_it_in_the_words_of_anthropic():
     blocks = content_of(Text(text="a", cache=True), Image(url="u", cache=True), cache="cache_control")
     assert [block["cache_control"] for block in blocks] == [{"type": "ephemeral"}] * 2
 
 
-def test_a_dialect_may_know_no_marks():
+def test_a_server_may_know_no_marks():
     request = ask(Text(text="a", cache=True))
     assert warnings_of(request, cache="") == ["messages[0].content[0].cache"]
     assert body_of(request, cache="")["messages"] == [{"role": "user", "content": "a"}]
@@ -484,7 +489,7 @@ def replayed(message: Message, *replay: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "reasoning_text"])
-def test_reasoning_goes_back_under_the_name_that_the_dialect_has_for_it(field):
+def test_reasoning_goes_back_under_the_name_that_the_server_has_for_it(field):
     assert replayed(reasoned(), field) == {"role": "assistant", "content": "Hi", field: "Hm"}
 
 

@@ -27,8 +27,8 @@ from streamcore.request import (
     ToolChoice,
     ToolResult,
 )
-from streamcore_adapters import openai_chat
 from streamcore_adapters.openai_chat import Compatible, Quirks
+from streamcore_adapters.openai_chat import server as dialect
 
 REPLAY = ("reasoning_content", "reasoning_details", "reasoning_opaque", "extra_content", "annotations")
 FULL = Compatible(url="https://example.org/v1", quirks=Quirks(replay=REPLAY, unsupported=(), reasoning="reasoning"))
@@ -130,7 +130,7 @@ REQUESTS = st.builds(
 
 
 def parsed(**fields):
-    return openai_chat.parse(json.dumps({"model": "m", "messages": [USER], **fields}).encode(), {})
+    return dialect.parse(json.dumps({"model": "m", "messages": [USER], **fields}).encode(), {})
 
 
 def request(**fields):
@@ -168,7 +168,7 @@ def same(asked):
 def test_what_the_adapter_sends_is_read_back(asked):
     encoded = FULL.encode(asked, Target("https://example.org/v1", "m"))
     assert encoded.warnings == ()
-    call = openai_chat.parse(encoded.body, {})
+    call = dialect.parse(encoded.body, {})
     assert (call.stream, call.usage) == (True, True)
     assert same(call.request) == same(asked)
 
@@ -206,6 +206,8 @@ def test_older_and_newer_words_for_the_same():
     assert request(stop="x").stop == ("x",)
     assert request(reasoning_effort="low").reasoning == Reasoning("low")
     assert request(reasoning={"exclude": True}).reasoning == Reasoning(summary=False)
+    assert request(reasoning={"enabled": True}).reasoning == Reasoning(summary=True)
+    assert request(reasoning={"enabled": False}).reasoning == Reasoning(effort="none")
     assert request(response_format={"type": "text"}).output is None
 
 
@@ -297,13 +299,13 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
         ({"temperature": "hot"}, "temperature: Expected `float | null`, got `str`"),
         ({"messages": []}, "messages: must hold at least one"),
         ({"messages": [5]}, "messages[0]: Expected `object`, got `int`"),
-        ({"messages": [{}]}, "messages[0].role: missing"),
-        ({"messages": [{"role": "user"}]}, "messages[0].content: missing"),
+        ({"messages": [{}]}, "messages[0].role: is missing"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content: is missing"),
         ({"messages": [{"role": "robot"}]}, "messages[0].role: unknown: 'robot'"),
-        (user({}), "messages[1].content[0].type: missing"),
+        (user({}), "messages[1].content[0].type: is missing"),
         (user({"type": 5}), "messages[1].content[0].type: Expected `str`, got `int`"),
-        (user({"type": "text"}), "messages[1].content[0].text: missing"),
-        (user({"type": "image_url", "image_url": {}}), "messages[1].content[0].image_url.url: missing"),
+        (user({"type": "text"}), "messages[1].content[0].text: is missing"),
+        (user({"type": "image_url", "image_url": {}}), "messages[1].content[0].image_url.url: is missing"),
         (
             user({"type": "image_url", "image_url": {"url": "data:image/png,x"}}),
             "messages[1].content[0].image_url.url: not a data: URL in base64",
@@ -326,15 +328,15 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
             "messages[0].content[0].type: must be one of text here, not 'video'",
         ),
         (assistant(function_call={}), "messages[0].function_call: replaced by tool_calls"),
-        (assistant(tool_calls=[CALL, {"id": "b"}]), "messages[0].tool_calls[1].function: missing"),
+        (assistant(tool_calls=[CALL, {"id": "b"}]), "messages[0].tool_calls[1].function: is missing"),
         (
             assistant(tool_calls=[CALL, {**CALL, "type": "custom"}]),
             "messages[0].tool_calls[1].type: only functions are known, not 'custom'",
         ),
         ({"tools": [{"type": "custom"}]}, "tools[0].type: Invalid enum value 'custom'"),
-        ({"tool_choice": {"type": "function"}}, "tool_choice.function: missing"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function: is missing"),
         ({"tool_choice": "maybe"}, "tool_choice: Invalid enum value 'maybe'"),
-        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema: missing"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema: is missing"),
         ({"functions": [{}]}, "functions: replaced by tools"),
     ],
 )
@@ -345,19 +347,22 @@ def test_what_is_wrong_is_said_with_its_place(fields, words):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"{}", "model: missing"),
+        (b"{}", "model: is missing"),
         (b"[]", "the body: Expected `object`, got `array`"),
         (b"hello", "the body: not JSON: JSON is malformed: invalid character (byte 0)"),
         (b"", "the body: not JSON: Input data was truncated"),
-        (b'{"x":"\xff"}', "the body: not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (
+            b'{"x":"\xff"}',
+            "the body: not UTF-8: 'utf-8' codec can't decode byte 0xff in position 6: invalid start byte",
+        ),
     ],
 )
 def test_a_body_that_is_no_request(body, words):
     with pytest.raises(LocalError) as caught:
-        openai_chat.parse(body, {})
+        dialect.parse(body, {})
     assert str(caught.value) == words
 
 
 def test_json_that_is_nested_too_deeply_is_no_request():
-    with pytest.raises(LocalError, match="not JSON"):
-        openai_chat.parse(b'{"x":' + b"[" * 100_000, {})
+    with pytest.raises(LocalError, match="^the body: nested too deeply$"):
+        dialect.parse(b'{"x":' + b"[" * 100_000, {})

@@ -54,7 +54,6 @@ CUT_SHORT = {
     "openai-responses-responsereasoningtextdone-457ea3",
 }
 WHOLE = [row for row in STREAMS if row.id not in CUT_SHORT]
-ENCRYPTED = [row for row in WHOLE if row.id == "missing" or "reasoning_encrypted_content" in row.values[0].flags]
 
 
 def samples(body: bytes) -> int | None:
@@ -112,24 +111,6 @@ def events_of(*events: dict[str, Any], reason: str = "stop") -> list[Any]:
     return middle
 
 
-def exact(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as it goes back: ours without what is null, a message without the token probabilities of its parts."""
-    if item["type"] not in ("message", "reasoning", "function_call", "custom_tool_call"):
-        return item
-    kept = {name: value for name, value in item.items() if value is not None}
-    if item["type"] == "message":
-        kept["content"] = [{name: part[name] for name in part if name != "logprobs"} for part in item["content"]]
-    return kept
-
-
-def led_to_something(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Items without the reasoning at their end, unless it is another model's, brought by OpenRouter."""
-    kept = list(items)
-    while kept and kept[-1]["type"] == "reasoning" and "openai" in kept[-1].get("format", "openai"):
-        kept.pop()
-    return kept
-
-
 # The module
 
 
@@ -171,26 +152,6 @@ def test_a_recording_that_ends_early_is_never_whole(row):
 @pytest.mark.parametrize("row", [row for row in STREAMS if row.id in CUT_SHORT] or STREAMS)
 def test_a_recording_that_was_cut_short_is_truncated(row):
     assert read(openai_responses, [row.body])[-1].kind == "truncated"
-
-
-@pytest.mark.parametrize("row", WHOLE)
-def test_a_recorded_answer_goes_back_as_it_came(row):
-    """To a provider that has stored it: then no reasoning is without use."""
-    turn = Fold(read(openai_responses, [row.body])).message
-    request = Request(messages=(turn,), extra={"store": True})
-    items = json.loads(openai_responses.encode(request, TARGET).body)["input"]
-    assert items == led_to_something([exact(item) for item in plain.decode(row.body).items])
-
-
-@pytest.mark.parametrize("row", ENCRYPTED)
-def test_recorded_encrypted_reasoning_goes_back_where_nothing_is_stored(row):
-    turn = Fold(read(openai_responses, [row.body])).message
-    items = json.loads(openai_responses.encode(Request(messages=(turn,)), TARGET).body)["input"]
-    wanted = led_to_something([exact(item) for item in plain.decode(row.body).items])
-    assert [item for item in items if item.get("type") == "reasoning"] == [
-        item for item in wanted if item["type"] == "reasoning"
-    ]
-    assert [item.get("id") for item in items] == [item.get("id") for item in wanted]
 
 
 # Errors

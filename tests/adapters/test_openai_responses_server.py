@@ -15,7 +15,7 @@ from support import OWN
 from strategies import streams
 from streamcore import failures
 from streamcore.adapter import Adapter
-from streamcore.dialect import Call, Dialect, EventEncoder
+from streamcore.dialect import Call, Dialect
 from streamcore.events import (
     Attachment,
     BlockEnd,
@@ -37,6 +37,7 @@ from streamcore.message import Fold
 from streamcore.request import ReasoningPart, Request, Tool, ToolChoice, prompt
 from streamcore.testing import Answer, Recording, read, serve
 from streamcore_adapters import openai_responses
+from streamcore_adapters.openai_responses import server as dialect
 
 TEXTS = (TextDelta, ReasoningDelta, RefusalDelta)
 CALL = Call(request=prompt("Hi"), id="resp_own", created=7)
@@ -247,12 +248,12 @@ def answers(draw):
 
 
 def written(events: Any, call: Call = CALL) -> bytes:
-    encoder = openai_responses.Encoder(call)
+    encoder = dialect.Encoder(call)
     return b"".join(encoder.feed(event) for event in events)
 
 
 def lost(events: Any, call: Call = CALL) -> dict[str, int]:
-    encoder = openai_responses.Encoder(call)
+    encoder = dialect.Encoder(call)
     for event in events:
         encoder.feed(event)
     return dict(encoder.lost)
@@ -279,12 +280,8 @@ def items(*events: Any, call: Call = CALL) -> list[dict[str, Any]]:
 
 
 def test_it_is_an_adapter_and_a_dialect():
-    adapter: Adapter = openai_responses
-    dialect: Dialect = openai_responses
-    encoder: EventEncoder = dialect.Encoder(CALL)
-    assert isinstance(adapter, Adapter)
+    assert isinstance(openai_responses, Adapter)
     assert isinstance(dialect, Dialect)
-    assert encoder.lost == {}
 
 
 @given(answers(), st.data())
@@ -299,7 +296,7 @@ def test_what_is_written_is_read_back_in_normal_form_however_it_is_cut(events, d
 
 @given(answers())
 def test_only_what_is_declared_gets_lost(events):
-    assert lost(events).keys() <= openai_responses.losses.keys()
+    assert lost(events).keys() <= dialect.losses.keys()
 
 
 @given(answers())
@@ -322,7 +319,7 @@ def test_every_event_has_its_number_and_every_item_ends_as_it_began(events):
 def test_a_whole_answer_is_the_end_of_its_stream(events):
     found = read(openai_responses, [written(events)])
     assume(isinstance(found[-1], Finish) and found[-1].reason != "length")  # what that cut is no call
-    whole = json.loads(openai_responses.render(Fold(found), CALL))
+    whole = json.loads(dialect.render(Fold(found), CALL))
     streamed = wire(found)[-1]["response"]
     assert without_ids(whole) == without_ids(streamed)
 
@@ -365,13 +362,13 @@ def test_a_text_is_nested_in_its_part_and_its_item():
 def test_reasoning_goes_back_as_its_provider_gave_it_whoever_that_is():
     (item,) = items(ReasoningDelta(0, "Hm."), BlockEnd(0, SIGNED))
     body = {"model": "gpt", "input": [item]}
-    (turn,) = openai_responses.parse(json.dumps(body).encode(), {}).request.messages
+    (turn,) = dialect.parse(json.dumps(body).encode(), {}).request.messages
     assert turn.parts[0] == ReasoningPart(text="Hm.", opaque=SIGNED)
 
 
 def test_reasoning_of_another_server_keeps_what_it_has():
     body = {"model": "gpt", "input": [json.loads(THOUGHT)]}
-    (turn,) = openai_responses.parse(json.dumps(body).encode(), {}).request.messages
+    (turn,) = dialect.parse(json.dumps(body).encode(), {}).request.messages
     assert json.loads(turn.parts[0].opaque) == json.loads(THOUGHT)
 
 
@@ -580,16 +577,14 @@ def test_what_else_a_failure_knows_is_counted():
 
 @pytest.mark.parametrize("kind", FailureKind.__args__)
 def test_an_http_error_is_read_as_what_it_was(kind):
-    status, body = openai_responses.error(
-        Failure(kind, "Broken.", code="invalid_prompt" if kind == "invalid" else None)
-    )
+    status, body = dialect.error(Failure(kind, "Broken.", code="invalid_prompt" if kind == "invalid" else None))
     expected = {"protocol": "server", "truncated": "server", "connection": "server"}.get(kind, kind)
     assert failures.http_failure(status, {}, body).kind == expected
     assert json.loads(body)["error"]["message"] == "Broken."
 
 
 def test_an_answer_that_has_not_ended_is_not_rendered_as_one():
-    response = json.loads(openai_responses.render(Fold([Start("resp_1"), TextDelta(0, "Hi")]), CALL))
+    response = json.loads(dialect.render(Fold([Start("resp_1"), TextDelta(0, "Hi")]), CALL))
     assert (response["status"], response["error"]["code"]) == ("failed", "server_error")
 
 
@@ -608,7 +603,7 @@ def test_a_whole_answer_holds_sources_images_and_usage():
         BlockEnd(4),
         Usage(1, 2),
     )
-    response = json.loads(openai_responses.render(Fold(events), CALL))
+    response = json.loads(dialect.render(Fold(events), CALL))
     assert [item["type"] for item in response["output"]] == ["reasoning", "message", "message", "image_generation_call"]
     assert response["output"][1]["content"][0]["annotations"][0]["url"] == "https://a"
     assert response["usage"]["total_tokens"] == 3
@@ -618,7 +613,7 @@ def test_a_whole_answer_holds_a_generated_image_once():
     raw = DRAWN % 1
     own = Extension("openai_responses:image_generation_call", raw, 0)
     events = answer(Attachment(0, "image/webp", b"\0\1\2"), own, BlockEnd(0, '{"type":"image_generation_call"}'))
-    assert json.loads(openai_responses.render(Fold(events), CALL))["output"] == [json.loads(raw)]
+    assert json.loads(dialect.render(Fold(events), CALL))["output"] == [json.loads(raw)]
 
 
 # Recordings, and the official client
@@ -706,7 +701,7 @@ def test_the_official_client_sees_that_a_stream_failed():
 
 
 def test_the_official_client_reads_a_whole_answer():
-    body = openai_responses.render(Fold(ANSWER), CALL)
+    body = dialect.render(Fold(ANSWER), CALL)
     head = {"content-type": "application/json"}
     with serve(Answer([body], headers=head)) as server, client(server) as openai:
         response = openai.responses.create(model="gpt", input="Hi")
@@ -716,7 +711,7 @@ def test_the_official_client_reads_a_whole_answer():
 
 def test_the_official_client_knows_what_kind_of_error_it_got():
     openai = pytest.importorskip("openai", reason="the official client is not installed")
-    status, body = openai_responses.error(Failure("rate_limit", "Slow down."))
+    status, body = dialect.error(Failure("rate_limit", "Slow down."))
     head = {"content-type": "application/json"}
     with (
         serve(Answer([body], status, head)) as server,
@@ -724,3 +719,27 @@ def test_the_official_client_knows_what_kind_of_error_it_got():
         pytest.raises(openai.RateLimitError, match=r"Slow down\."),
     ):
         ours.responses.create(model="gpt", input="Hi", stream=True)
+
+
+def test_a_source_in_the_words_of_chat_completions_is_written_in_these():
+    raw = '{"type":"url_citation","url_citation":{"url":"https://a"}}'
+    source = Citation(0, "https://a", start=0, end=1, raw=raw)
+    (item,) = items(TextDelta(0, "x"), source, BlockEnd(0))
+    (annotation,) = item["content"][0]["annotations"]
+    assert annotation["url"] == "https://a"
+    assert lost(answer(TextDelta(0, "x"), source, BlockEnd(0))) == {"Citation.raw": 1}
+
+
+def test_counts_of_one_side_are_counted_with_their_parts():
+    assert lost(answer(Usage(output_tokens=5, reasoning_tokens=2))) == {
+        "Usage.output_tokens": 1,
+        "Usage.reasoning_tokens": 1,
+    }
+
+
+def test_a_code_that_would_be_read_as_another_kind_gives_way():
+    assert lost([Start(), Failure("quota", "x", code="slow_down")]) == {"Failure.code": 1}
+
+
+def test_an_image_that_is_not_whole_when_the_answer_fails_is_lost():
+    assert lost([Start(), Attachment(0, "image/png", b"1"), Failure("server", "x")]) == {"Attachment": 1}

@@ -31,6 +31,7 @@ from streamcore.request import (
 )
 from streamcore.testing import Answer, serve
 from streamcore_adapters import openai_responses
+from streamcore_adapters.openai_responses import server as dialect
 
 TARGET = Target(openai_responses.url, "gpt")
 WORDS = st.text(min_size=1, max_size=8)
@@ -124,7 +125,7 @@ def normal(request: Request) -> Request:
 
 def parsed(input: Any = "Hi", **fields: Any) -> Request:
     body = json.dumps({"model": "gpt", "input": input, **fields})
-    return openai_responses.parse(body.encode(), {}).request
+    return dialect.parse(body.encode(), {}).request
 
 
 def parts_of(*items: Any) -> list[Any]:
@@ -135,7 +136,7 @@ def parts_of(*items: Any) -> list[Any]:
 def test_a_request_is_read_as_it_was_before_it_was_written(request):
     sent = openai_responses.encode(request, TARGET)
     assert sent.warnings == ()
-    call = openai_responses.parse(sent.body, {})
+    call = dialect.parse(sent.body, {})
     assert call.stream
     assert normal(call.request) == normal(request)
 
@@ -143,12 +144,12 @@ def test_a_request_is_read_as_it_was_before_it_was_written(request):
 @given(REQUESTS)
 def test_a_request_that_was_read_is_written_as_it_came(request):
     sent = openai_responses.encode(request, TARGET)
-    again = openai_responses.encode(openai_responses.parse(sent.body, {}).request, TARGET)
+    again = openai_responses.encode(dialect.parse(sent.body, {}).request, TARGET)
     assert json.loads(again.body) == json.loads(sent.body)
 
 
 def test_the_shortest_request():
-    call = openai_responses.parse(b'{"model":"gpt","input":"Hi"}', {})
+    call = dialect.parse(b'{"model":"gpt","input":"Hi"}', {})
     assert call.request == Request(messages=(Message("user", "Hi"),), model="gpt")
     assert not call.stream
 
@@ -254,11 +255,11 @@ IMAGE_PART = {"type": "input_image"}
         ({"model": 1}, "model: Expected `str`"),
         ({"input": 1}, "input: Expected"),
         ({"input": [1]}, "input[0]: Expected `object`"),
-        ({"input": [{}]}, "input[0]: Object missing required field `role`"),
+        ({"input": [{}]}, "input[0].role: is missing"),
         ({"input": [{"role": "robot"}]}, "input[0].role: Invalid enum value"),
-        ({"input": [USER]}, "input[0]: Object missing required field `content`"),
+        ({"input": [USER]}, "input[0].content: is missing"),
         ({"input": [{**USER, "content": [{"type": "x"}]}]}, "input[0].content[0].type: Invalid enum value"),
-        ({"input": [{**USER, "content": [{"type": "input_text"}]}]}, "input[0].content[0]: Object missing"),
+        ({"input": [{**USER, "content": [{"type": "input_text"}]}]}, "input[0].content[0].text: is missing"),
         ({"input": [{**USER, "content": [{"type": "refusal"}]}]}, "input[0].content[0].type: only an assistant"),
         ({"input": [{**USER, "content": [IMAGE_PART]}]}, "input[0].content[0]: an image needs"),
         (
@@ -275,14 +276,17 @@ IMAGE_PART = {"type": "input_image"}
             "input[0].content[0].file_data: not a data URL",
         ),
         ({"input": [{"role": "assistant", "content": [IMAGE_PART]}]}, "input[0].content[0].type: an assistant's"),
-        ({"input": [{"type": "function_call", "call_id": "c", "name": "f"}]}, "input[0]: Object missing required"),
-        ({"input": [{"type": "function_call_output", "call_id": "c", "output": [{}]}]}, "input[0].output[0]: Object"),
-        ({"tools": [{}]}, "tools[0]: Object missing required field `type`"),
-        ({"tools": [{"type": "function"}]}, "tools[0]: Object missing required field `name`"),
-        ({"tools": [{"type": "custom"}]}, "tools[0]: Object missing required field `name`"),
+        ({"input": [{"type": "function_call", "call_id": "c", "name": "f"}]}, "input[0].arguments: is missing"),
+        (
+            {"input": [{"type": "function_call_output", "call_id": "c", "output": [{}]}]},
+            "input[0].output[0].type: is missing",
+        ),
+        ({"tools": [{}]}, "tools[0].type: is missing"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name: is missing"),
+        ({"tools": [{"type": "custom"}]}, "tools[0].name: is missing"),
         ({"tool_choice": "some"}, "tool_choice: Invalid enum value 'some'"),
-        ({"tool_choice": {"type": "function"}}, "tool_choice: Object missing required field `name`"),
-        ({"text": {"format": {"type": "json_schema"}}}, "text.format: Object missing required field `schema`"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.name: is missing"),
+        ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema: is missing"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort: Invalid enum value 'huge'"),
     ],
 )
@@ -292,11 +296,11 @@ def test_what_is_wrong_is_named_by_its_place(fields, where):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"model":"\xff","input":""}', b"[" * 9999, b'{"x":' + b"[" * 9999]
+    "body", [b"", b"{", b"[]", b'{"model":"\xff","input":""}', b"[" * 9999, b'{"x":' + b"[" * 9999]
 )
 def test_what_is_no_request_is_said_to_be_none(body):
     with pytest.raises(LocalError, match="the body"):
-        openai_responses.parse(body, {})
+        dialect.parse(body, {})
 
 
 def test_the_official_clients_request_is_read():
@@ -314,8 +318,8 @@ def test_the_official_clients_request_is_read():
                 stream=True,
             )
         (received,) = server.requests
-    assert received.path == openai_responses.path
-    call = openai_responses.parse(received.body, {})
+    assert received.path == dialect.path
+    call = dialect.parse(received.body, {})
     assert (call.stream, call.request) == (
         True,
         Request(

@@ -10,6 +10,7 @@ from hypothesis import given
 
 from strategies import streams
 from streamcore.dialect import Call
+from streamcore.errors import LocalError
 from streamcore.events import (
     Attachment,
     BlockEnd,
@@ -96,7 +97,8 @@ STATUSES = {
     "invalid": 400,
     "not_found": 404,
     "rate_limit": 429,
-    "quota": 429,
+    "quota": 402,
+    "cancelled": 499,
     "overloaded": 503,
     "timeout": 504,
 }
@@ -106,3 +108,8 @@ STATUSES = {
 def test_a_failure_before_the_first_word_has_a_status(kind):
     assert text.error(Failure(kind, "broke")) == (STATUSES.get(kind, 502), b"broke\n")
     assert text.error(Failure(kind, "")) == (STATUSES.get(kind, 502), f"{kind}\n".encode())
+
+
+def test_nobody_can_ask_in_it():
+    with pytest.raises(LocalError, match="nobody can ask in it"):
+        text.parse(b"{}", {})

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from strategies import streams
 from streamcore.dialect import Call, EventEncoder
+from streamcore.errors import LocalError
 from streamcore.events import (
     Attachment,
     BlockEnd,
@@ -255,6 +256,18 @@ def test_what_else_a_failure_knows_is_counted():
     assert lost([Start(), failure]) == {f"Failure.{name}": 1 for name in names}
 
 
+def test_a_whole_answer_is_the_stream_that_it_would_have_been():
+    events = answer(ReasoningDelta(0, "Hm."), BlockEnd(0, '{"id":1}'), TextDelta(1, "Hi"), BlockEnd(1), Usage(1, 2))
+    assert ui_stream.render(Fold(events), CALL) == written(events)
+    assert ui_stream.render(Fold(events[:-1]), CALL).endswith(
+        b'{"type":"error","errorText":"the answer had not ended"}\n\n'
+    )
+
+
+def test_a_quota_is_told_from_a_limit_of_rate_by_its_status():
+    assert ui_stream.error(Failure("quota", "Pay."))[0] == 402
+
+
 def test_an_http_error_is_a_text():
     assert ui_stream.error(Failure("rate_limit", "Slow down.")) == (429, b"Slow down.")
     assert ui_stream.error(Failure("truncated", "Cut."))[0] == 502
@@ -346,3 +359,8 @@ def test_the_client_sees_that_a_stream_failed(seen):
 def test_the_client_takes_a_cancelled_stream(seen):
     assert seen[2]["errors"] == []
     assert seen[2]["message"]["parts"][-1]["text"] == "Hi"
+
+
+def test_nobody_can_ask_in_it():
+    with pytest.raises(LocalError, match="nobody can ask in it"):
+        ui_stream.parse(b"{}", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 from tiny import TINY
@@ -31,20 +30,9 @@ class Unreadable:
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(entry_points):
     """Adapters by their names, in place of those that are installed; an exception is raised by its import."""
-    found = {}
-
-    class Entry(EntryPoint):
-        def load(self):
-            if isinstance(found[self.name], Exception):
-                raise found[self.name]
-            return found[self.name]
-
-    def entry_points(**wanted):
-        return EntryPoints(Entry(name, f"x_{name}", GROUP) for name in found).select(**wanted)
-
-    monkeypatch.setattr(adapter, "entry_points", entry_points)
+    found, _ = entry_points(GROUP)
     load.cache_clear()
     yield found
     load.cache_clear()
@@ -94,7 +82,7 @@ def test_a_key_is_set_if_one_of_its_variables_is(installed, environ, key_set):
     ("broken", "error"),
     [
         (ImportError("no module\nnamed x"), "ImportError: no module named x"),
-        (object(), "LocalError: x_bad is not an adapter: it has no url, key_variables, framing, encode, Decoder"),
+        (object(), "LocalError: x_bad is no adapter: it has no url, key_variables, framing, encode, Decoder"),
         (Unreadable(), "ZeroDivisionError: division by zero"),
     ],
 )

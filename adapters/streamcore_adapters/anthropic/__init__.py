@@ -27,23 +27,8 @@ from streamcore import sse
 
 from .decoder import Decoder
 from .request import encode
-from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
-__all__ = [
-    "Decoder",
-    "Encoder",
-    "content_type",
-    "encode",
-    "error",
-    "framing",
-    "keep_alive",
-    "key_variables",
-    "losses",
-    "parse",
-    "path",
-    "render",
-    "url",
-]
+__all__ = ["Decoder", "encode", "framing", "key_variables", "url"]
 
 url: Final = "https://api.anthropic.com/v1"
 key_variables: Final = ("ANTHROPIC_API_KEY",)

@@ -26,7 +26,7 @@ from streamcore.events import (
     ToolCallDelta,
     ToolCallStart,
 )
-from streamcore.wire import fields, json_text, word
+from streamcore.wire import fields, json_text, unique, word
 
 __all__ = ["DELTAS", "RETURNED", "Blocks", "Delta", "items", "unknown_delta"]
 
@@ -102,13 +102,14 @@ class _Block:
 class Blocks:
     """The blocks of one message. `wire` and `index` are the wire's and our index of the text block under way."""
 
-    __slots__ = ("_count", "_open", "index", "wire")
+    __slots__ = ("_count", "_ids", "_open", "index", "wire")
 
     def __init__(self) -> None:
         self.wire: int | None = _NO_INDEX
         self.index = -1
         self._open: dict[int | None, _Block] = {}  # by the wire's index
         self._count = 0  # our indexes given out so far
+        self._ids: set[str] = set()  # of calls
 
     def whole(self, raw: Raw) -> list[Event]:
         """A block that came in one piece, outside the stream of blocks."""
@@ -196,7 +197,8 @@ class Blocks:
         if msgspec.json.decode(given):
             block.input = json_text(given)
         index = self._place(block)
-        return ToolCallStart(index, word(members.get("id")) or f"toolu_{index}", word(members.get("name")) or "")
+        id = unique(word(members.get("id")) or f"toolu_{index}", index, self._ids)
+        return ToolCallStart(index, id, word(members.get("name")) or "")
 
     def _citation(self, block: _Block, raw: Raw) -> list[Event]:
         """A source. Its `start_char_index` counts in the document, not in the answer, so it stays in `raw`."""

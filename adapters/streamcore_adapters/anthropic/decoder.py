@@ -160,7 +160,8 @@ class Decoder:
         uncached, details = counts.input_tokens, counts.output_tokens_details
         read, written = counts.cache_read_input_tokens, counts.cache_creation_input_tokens
         report = Usage(
-            input_tokens=None if uncached is None else uncached + (read or 0) + (written or 0),
+            # No prompt is of 0 tokens: gateways say so at the beginning, where they do not know it yet.
+            input_tokens=None if uncached is None else uncached + (read or 0) + (written or 0) or None,
             output_tokens=counts.output_tokens if final else None,
             cache_read_tokens=read,
             cache_write_tokens=written,

@@ -248,6 +248,8 @@ class _Writer:
         if not part.text:
             self._warn(path, "left out: empty text is refused")
             return None
+        if isinstance(part, RefusalPart):
+            self._warn(path, "a refusal is sent as plain text")
         block: _Block = {"type": "text", "text": part.text}
         citations = part.citations if isinstance(part, Text) else ()
         if citations and role != "assistant" and self._strict:

@@ -52,6 +52,8 @@ content_type: Final = "text/event-stream"
 keep_alive: Final = sse.encode(b'{"type": "ping"}', event="ping")
 
 losses: Final[Mapping[str, str]] = {
+    "TextDelta.index": "one block is open at a time: what another interrupts goes on as a block of its own",
+    "ReasoningDelta.index": "one block is open at a time: what another interrupts goes on as a block of its own",
     "Attachment": "an answer holds no images, sounds or files",
     "BlockEnd.opaque": "only thinking is signed; a call has `caller` and `toolset_name`, if it comes in one fragment",
     "Citation": "stands in text, and has a URL if it is another provider's",

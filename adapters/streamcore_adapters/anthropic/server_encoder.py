@@ -24,6 +24,7 @@ from streamcore.events import (
     ToolCallStart,
     Usage,
 )
+from streamcore.serving import unsaid
 from streamcore.wire import present
 
 from .server_shapes import (
@@ -77,6 +78,7 @@ class Encoder:
         "_fragment",
         "_index",
         "_kinds",
+        "_opened",
         "_piece",
         "_said",
         "_start",
@@ -97,6 +99,7 @@ class Encoder:
         self._said = Usage()
         self._facts: dict[str, Raw] = {}  # extensions of the whole answer, by the wire's name
         self._kinds: list[type[Event]] = []  # of our blocks
+        self._opened: set[int] = set()  # those that have been begun
         self._index = _NONE  # ours of the block that is open; the text's where that is a block of text
         self._text = _NONE
         self._piece = _TextEvent(_NONE, _Piece())  # its index is the wire's of the last block
@@ -121,6 +124,7 @@ class Encoder:
                 return self._begin()
             case Finish():
                 stop = {"type": "message_stop"}
+                self._lose_counts()
                 return self._begin() + self._message_delta(self._word(event)) + _event(stop)
             case Failure():
                 return self._begin() + self._fail(event)
@@ -190,6 +194,9 @@ class Encoder:
             return b""
         stopped = self._stop()
         self._index = index
+        if index in self._opened:
+            self._lose("ReasoningDelta.index" if self._kinds[index] is ReasoningDelta else "TextDelta.index")
+        self._opened.add(index)
         if self._kinds[index] is ReasoningDelta:
             return stopped + self._open({"type": "thinking", "thinking": "", "signature": ""})
         if self._kinds[index] is not RefusalDelta:
@@ -270,13 +277,16 @@ class Encoder:
             self._lose("Finish.raw")
         return word
 
-    def _message_delta(self, word: str | None) -> bytes:
-        for name in ("input_tokens", "output_tokens"):
-            if getattr(self._usage, name) is None:
-                self._lose(f"Usage.{name}")
+    def _lose_counts(self) -> None:
         for name in _NEVER_SENT:
-            if getattr(self._usage, name):
+            if getattr(self._usage, name) is not None:
                 self._lose(f"Usage.{name}")
+
+    def _message_delta(self, word: str | None) -> bytes:
+        if not self._usage.input_tokens:
+            self._lose("Usage.input_tokens")
+        if self._usage.output_tokens is None:
+            self._lose("Usage.output_tokens")
         facts = dict(self._facts)
         usage = counts(self._usage, facts.pop("usage", None))
         delta = {name: facts.pop(name) for name in _IN_DELTA & facts.keys()}
@@ -292,11 +302,11 @@ class Encoder:
     def _fail(self, failure: Failure) -> bytes:
         """What there is of a call, the counts if there are new ones, and the error."""
         written = self._start_call({})
+        self._lose_counts()
         for _ in (event for events in self._waiting.values() for event in events):
             self._lose("Failure")
-        for name in _NOT_IN_AN_ERROR:
-            if getattr(failure, name) is not None:
-                self._lose(f"Failure.{name}")
+        for key in unsaid(failure, _NOT_IN_AN_ERROR):
+            self._lose(key)
         if failure.kind in UNNAMED:
             self._lose("Failure.kind")
         if self._facts or self._usage != self._said or self._usage.output_tokens is not None:

@@ -14,11 +14,10 @@ Where it is not quite right: of a cache hint on a block only the fact is kept, n
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import DecodeError, Raw, structs
+from msgspec import Raw, structs
 
 from streamcore.dialect import Call
 from streamcore.errors import LocalError
@@ -39,6 +38,7 @@ from streamcore.request import (
     ToolChoice,
     ToolResult,
 )
+from streamcore.serving import REASONING, read, read_body
 from streamcore.wire import json_text, opaque
 
 from .blocks import RETURNED
@@ -69,12 +69,9 @@ if TYPE_CHECKING:
 
 __all__ = ["parse"]
 
-_T = TypeVar("_T")
 _Fields: TypeAlias = dict[str, Any]
 
 _ELSEWHERE: Final = frozenset({"model", "messages", "system", "stream"})
-_AT: Final = re.compile(r" - at `\$\.?(.*)`$")
-_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _SPOKEN_BY: Final = {"tool_use": "assistant", "thinking": "assistant", "tool_result": "user"}
 _CHOICES: Final[Mapping[str, Literal["auto", "none", "required"]]] = {"auto": "auto", "none": "none", "any": "required"}
 _NULL: Final = Raw(b"null")
@@ -89,11 +86,8 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 -
     Raises:
         LocalError: It is not JSON, or something in it is missing or of the wrong kind; says what, and where.
     """
-    try:
-        members = msgspec.json.decode(body.decode(), type=_Fields)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LocalError(f"the request is not a JSON object: {error}") from error
-    wire = _read(body, Body, "")
+    members = read_body(body, _Fields)
+    wire = read(body, Body, "")
     system = [] if wire.system is None else _messages(Turn("system", wire.system), "system")
     turns = [
         message
@@ -117,24 +111,6 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 -
         user=None if wire.metadata is None else wire.metadata.user_id,
     )
     return Call(request=structs.replace(request, extra=_extra(request, members)), stream=wire.stream is True)
-
-
-def _read(data: bytes | Raw, type: type[_T], path: str) -> _T:
-    """JSON as this type.
-
-    Raises:
-        LocalError: It is not; says where in the request, which has `data` at `path`.
-    """
-    try:
-        return msgspec.json.decode(data, type=type)
-    except (DecodeError, RecursionError) as error:
-        text = str(error)
-        at = _AT.search(text)
-        inner, what = ("", text) if at is None else (at[1], text[: at.start()])
-        missing = _MISSING.fullmatch(what)
-        names = [path, inner, *([] if missing is None else [missing[1]])]
-        where = ".".join(name for name in names if name).replace(".[", "[")
-        raise LocalError(f"{where or 'the request'}: {'is missing' if missing else what}") from error
 
 
 def _extra(request: Request, members: _Fields) -> _Fields | None:
@@ -175,7 +151,8 @@ def _reasoning(thinking: Thinking | None, effort: Effort | None) -> Reasoning | 
         return Reasoning(effort="none")
     if thinking.type == "enabled" and thinking.budget_tokens is None:
         raise LocalError("thinking.budget_tokens: is missing")
-    return Reasoning(effort, thinking.budget_tokens, summary)
+    reasoning = Reasoning(effort, thinking.budget_tokens, summary)
+    return REASONING if reasoning == Reasoning() else reasoning
 
 
 def _messages(turn: Turn, path: str) -> list[Message]:
@@ -190,30 +167,30 @@ def _messages(turn: Turn, path: str) -> list[Message]:
 
 
 def _part(raw: Raw, role: str, path: str) -> Part:
-    head = _read(raw, Head, path)
+    head = read(raw, Head, path)
     if _SPOKEN_BY.get(head.type, role) != role or (role == "system" and head.type != "text"):
         raise LocalError(f"{path}.type: {head.type} cannot stand in a turn of role {role}")
     cache = head.cache_control is not None
     match head.type:
         case "text":
-            text = _read(raw, TextBlock, path)
+            text = read(raw, TextBlock, path)
             sources = [_citation(item, f"{path}.citations[{n}]") for n, item in enumerate(text.citations or [])]
             return Text(text=text.text, citations=tuple(source for source in sources if source), cache=cache)
         case "image":
-            source = _read(raw, ImageBlock, path).source
+            source = read(raw, ImageBlock, path).source
             if isinstance(source, FileId):
                 return File(id=source.file_id, media_type="image/*", cache=cache)
             if isinstance(source, URL):
                 return Image(url=source.url, cache=cache)
             return Image(data=source.data, media_type=source.media_type, cache=cache)
         case "document":
-            return _document(_read(raw, DocumentBlock, path), cache=cache) or _extension(head, raw)
+            return _document(read(raw, DocumentBlock, path), cache=cache) or _extension(head, raw)
         case "thinking":
-            thinking = _read(raw, ThinkingBlock, path)
+            thinking = read(raw, ThinkingBlock, path)
             return ReasoningPart(text=thinking.thinking, opaque=_signed(thinking.signature))
         case "tool_use":
-            call = _read(raw, ToolUseBlock, path)
-            members = _read(raw, dict[str, Raw], path)
+            call = read(raw, ToolUseBlock, path)
+            members = read(raw, dict[str, Raw], path)
             carried = {name: members[name] for name in sorted(RETURNED) if bytes(members.get(name, _NULL)) != b"null"}
             own = json_text(carried) if carried else None
             return ToolCall(id=call.id, name=call.name, arguments=json_text(members["input"]), opaque=own, cache=cache)
@@ -247,7 +224,7 @@ def _document(document: DocumentBlock, *, cache: bool) -> File | None:
 
 def _tool_result(raw: Raw, path: str, *, cache: bool) -> ToolResult | None:
     """The result; None where it holds what is no part of one of ours."""
-    result = _read(raw, ToolResultBlock, path)
+    result = read(raw, ToolResultBlock, path)
     content: str | tuple[Text | Image | File, ...] = ""
     if isinstance(result.content, str):
         content = result.content
@@ -268,7 +245,7 @@ def _signed(signature: str) -> str | None:
 
 def _citation(raw: Raw, path: str) -> str | None:
     """The citation as it came; another provider's as that one wrote it, if it wrote any."""
-    given = _read(raw, Cited, path).encrypted_index
+    given = read(raw, Cited, path).encrypted_index
     if given is None:
         return json_text(raw)
     return (given if opaque(given, dict[str, Raw]) is not None else json_text(raw)) if given else None

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from streamcore.events import Citation, Extension, Failure, FailureKind, Finish, FinishReason, Usage
 from streamcore.request import ExtensionPart, ReasoningPart, RefusalPart, Text, ToolCall
+from streamcore.serving import STATUSES
 from streamcore.wire import opaque, present
 
 from .blocks import DELTAS, RETURNED
@@ -46,17 +47,17 @@ _WORDS: Final[Mapping[FinishReason, str | None]] = {
     "pause": "pause_turn",
     "other": None,  # any client has to know null, and this one does not tell it a reason that was none
 }
-_ERRORS: Final[Mapping[FailureKind, tuple[int, str]]] = {
-    "auth": (401, "authentication_error"),
-    "permission": (403, "permission_error"),
-    "invalid": (400, "invalid_request_error"),
-    "not_found": (404, "not_found_error"),
-    "rate_limit": (429, "rate_limit_error"),
-    "quota": (402, "billing_error"),
-    "overloaded": (529, "overloaded_error"),
-    "timeout": (504, "timeout_error"),
+_TYPES: Final[Mapping[FailureKind, str]] = {
+    "auth": "authentication_error",
+    "permission": "permission_error",
+    "invalid": "invalid_request_error",
+    "not_found": "not_found_error",
+    "rate_limit": "rate_limit_error",
+    "quota": "billing_error",
+    "overloaded": "overloaded_error",
+    "timeout": "timeout_error",
 }
-_OTHER_ERROR: Final = (502, "api_error")
+_STATUSES: Final[Mapping[FailureKind, int]] = {**STATUSES, "quota": 402, "overloaded": 529}
 _OWN: Final = "anthropic:"
 
 UNNAMED: Final[frozenset[FailureKind]] = frozenset({"protocol", "truncated", "connection", "cancelled"})
@@ -211,7 +212,7 @@ def stop_reason(finish: Finish) -> str | None:
 
 def error_body(failure: Failure) -> dict[str, object]:
     """The error, with the provider's code; without one, the kind where the type does not tell it."""
-    type = _ERRORS.get(failure.kind, _OTHER_ERROR)[1]
+    type = _TYPES.get(failure.kind, "api_error")
     code = failure.code or (failure.kind if failure.kind in UNNAMED else type)
     details = None if code == type else {"error_code": code}
     body = present({"type": type, "message": failure.message, "details": details})
@@ -220,7 +221,7 @@ def error_body(failure: Failure) -> dict[str, object]:
 
 def error_status(failure: Failure) -> int:
     """The HTTP status of a failure: Anthropic's own, or a gateway's."""
-    return _ERRORS.get(failure.kind, _OTHER_ERROR)[0]
+    return _STATUSES[failure.kind]
 
 
 def _line(raw: Raw) -> Raw:

@@ -24,7 +24,7 @@ from streamcore.events import (
     ToolCallDelta,
     ToolCallStart,
 )
-from streamcore.wire import base64_text, fields, json_text, word
+from streamcore.wire import base64_text, fields, json_text, unique, word
 
 __all__ = ["Blocks", "Delta", "Reasoning", "ToolInput"]
 
@@ -129,7 +129,7 @@ class _Block:
 class Blocks:
     """The blocks of one answer. `wire` and `index` are the wire's and our index of the text block under way."""
 
-    __slots__ = ("_count", "_open", "called", "index", "wire")
+    __slots__ = ("_count", "_ids", "_open", "called", "index", "wire")
 
     def __init__(self) -> None:
         self.wire: int | None = -1
@@ -137,6 +137,7 @@ class Blocks:
         self.called = False  # whether there was a tool call for the caller to run
         self._open: dict[int | None, _Block] = {}  # by the wire's index
         self._count = 0  # our indexes given out so far
+        self._ids: set[str] = set()  # of calls
 
     def begin(self, wire: int | None, start: dict[str, Raw]) -> list[Event]:
         """A block is announced."""
@@ -149,7 +150,8 @@ class Blocks:
             self._open[wire] = block
             if block.kind == "call":
                 index = self._place(block)
-                events.append(ToolCallStart(index, block.id or f"tooluse_{index}", block.name or ""))
+                id = unique(block.id or f"tooluse_{index}", index, self._ids)
+                events.append(ToolCallStart(index, id, block.name or ""))
                 self.called = True
         return events
 

@@ -23,14 +23,15 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.failures import read_error
-from streamcore.wire import json_text, opaque
+from streamcore.wire import json_text, opaque, unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streamcore.events import FailureKind
     from streamcore.frames import Frame
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "failure_kind"]
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "COMPLETE": "stop",
@@ -131,11 +132,12 @@ _decode_type: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 class Decoder:
     """Decodes one answer."""
 
-    __slots__ = ("_blocks", "_count", "_index", "_started", "_wire")
+    __slots__ = ("_blocks", "_count", "_ids", "_index", "_started", "_wire")
 
     def __init__(self) -> None:
         self._started = False
         self._count = 0  # our indexes given out so far
+        self._ids: set[str] = set()  # of calls
         self._blocks: dict[tuple[str, int | None], int] = {}  # those under way, by their kind and the wire's index
         self._wire: int | None = _NO_INDEX  # the wire's and our index of the text under way
         self._index = -1
@@ -223,7 +225,8 @@ class Decoder:
         events = self._end("tool_plan", None) + self._end("tool_call", wire)
         index = self._block("tool_call", wire)
         function = call.function or _Function()
-        events.append(ToolCallStart(index, call.id or f"call_{index}", function.name or ""))
+        id = unique(call.id or f"call_{index}", index, self._ids)
+        events.append(ToolCallStart(index, id, function.name or ""))
         if function.arguments:
             events.append(ToolCallDelta(index, function.arguments))
         return events
@@ -296,11 +299,18 @@ def _failure(delta: _Delta) -> Failure:
     """A tool call that came out malformed is the model's fault: it may succeed when tried again."""
     word = delta.error_type or delta.finish_reason
     return Failure(
-        "timeout" if delta.finish_reason == "TIMEOUT" else "server",
+        failure_kind(delta.finish_reason, delta.error_type),
         delta.error or f"the answer ended with {word}",
         detail="model_output" if word == "INVALID_TOOL_GENERATION" else None,
         code=word,
     )
+
+
+def failure_kind(reason: str | None, word: str | None) -> FailureKind:
+    """What an answer failed of: what the code word says, if that is a known one, else the finish reason."""
+    known = read_error(msgspec.json.encode({"error": True, "message": reason, "error_type": word}))
+    said = "server" if known is None else known.kind
+    return "timeout" if said == "server" and reason == "TIMEOUT" else said
 
 
 def _misfit(data: bytes, error: DecodeError) -> list[Event]:

@@ -139,7 +139,7 @@ def _thinking(reasoning: Reasoning | None, warnings: Warnings) -> _Block | None:
         warnings.add("reasoning.summary", "reasoning is always sent")
     if effort is not None:
         warnings.add("reasoning.effort", "reasoning is on here, or has a budget")
-    if effort is None and budget is None:
+    if effort is None and budget is None and not reasoning.summary:
         return None
     return present({"type": "enabled", "token_budget": budget})
 

@@ -32,23 +32,8 @@ from typing import Final
 from .chunk import Framing
 from .decoder import Decoder
 from .request import encode
-from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
-__all__ = [
-    "Decoder",
-    "Encoder",
-    "content_type",
-    "encode",
-    "error",
-    "framing",
-    "keep_alive",
-    "key_variables",
-    "losses",
-    "parse",
-    "path",
-    "render",
-    "url",
-]
+__all__ = ["Decoder", "encode", "framing", "key_variables", "url"]
 
 url: Final = "https://generativelanguage.googleapis.com/v1beta"
 key_variables: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")

@@ -22,38 +22,35 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.failures import read_error
-from streamcore.wire import json_text
+from streamcore.wire import json_text, unique
 
 from .arguments import Arguments
-from .chunk import ABSENT, Counts, Data, Unread, decode, kind, raw_text, usage
+from .chunk import (
+    ABSENT,
+    FAULTS,
+    NUMBERED,
+    REASONS,
+    Counts,
+    Data,
+    Numbers,
+    Unread,
+    decode,
+    decode_next,
+    kind,
+    more_written,
+    raw_text,
+    usage,
+)
 from .request import Opaque
 from .sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streamcore.frames import Frame
 
-    from .chunk import Call, Candidate, Chunk, Part
+    from .chunk import Call, Candidate, Chunk, NextChunk, Part
 
-__all__ = ["REASONS", "Decoder"]
+__all__ = ["Decoder"]
 
-
-REASONS: Final[Mapping[str, FinishReason]] = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "CONTINUATION": "pause",
-    **dict.fromkeys(("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE"), "content_filter"),
-    **dict.fromkeys(("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR"), "content_filter"),
-}
-_NUMBERS: Final = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}  # from 6 on the hosts differ
-_FAULTS: Final = {
-    "MALFORMED_FUNCTION_CALL",
-    "MALFORMED_RESPONSE",
-    "UNEXPECTED_TOOL_CALL",
-    "TOO_MANY_TOOL_CALLS",
-    "MISSING_THOUGHT_SIGNATURE",
-}
 _OF_THE_WHOLE: Final = (
     "grounding_metadata",
     "url_context_metadata",
@@ -76,9 +73,11 @@ class Decoder:
         "_counts",
         "_finish_message",
         "_id",
+        "_ids",
         "_in_array",
         "_index",
         "_media_type",
+        "_numbers",
         "_opaque",
         "_reason",
         "_sources",
@@ -100,8 +99,10 @@ class Decoder:
         self._arguments: Arguments | None = None  # of the call that is being streamed
         self._opaque = _NOTHING
         self._calls = 0
+        self._ids: set[str] = set()  # theirs
         self._sources = Sources()
-        self._counts = Counts()
+        self._counts = Counts()  # the last in full, and the numbers that the usage was made of, filled anew for each
+        self._numbers = Numbers()
         self._usage = _UNKNOWN
         self._whole: dict[str, str] = {}  # JSON: the latest of what belongs to the whole answer
         self._unfinished: set[int] = set()  # candidates, besides the first
@@ -113,49 +114,55 @@ class Decoder:
     def feed(self, frame: Frame, /) -> list[Event]:
         """The events of one frame. Nearly all go on with the open text, and say nothing else but the usage."""
         try:
+            if self._takes is TextDelta or self._takes is ReasoningDelta:
+                more = self._feed_next(decode_next(frame.data))
+                if more is not None:
+                    return more
             chunk = decode(frame.data)
         except DecodeError:
             events = self._feed_other(frame.data)
             if events is None:
                 raise
             return events
-        if chunk.candidates is not None and len(chunk.candidates) == 1:
-            candidate = chunk.candidates[0]
-            content = candidate.content
-            if (
-                content is not None
-                and content.parts is not None
-                and len(content.parts) == 1
-                and candidate.finish_reason is None
-                and not candidate.index
-                and candidate.grounding_metadata is ABSENT
-                and candidate.url_context_metadata is ABSENT
-                and candidate.citation_metadata is ABSENT
-                and candidate.safety_ratings is ABSENT
-                and candidate.logprobs_result is ABSENT
-                and chunk.error is ABSENT
-            ):
-                part = content.parts[0]
-                takes = ReasoningDelta if part.thought else TextDelta
-                if takes is self._takes and part.text and part.thought_signature is None:
-                    self._text.append(part.text)
-                    fast: list[Event] = [takes(self._index, part.text)]
-                    counts = chunk.usage_metadata
-                    if counts is not None and (
-                        counts.candidates_token_count != self._counts.candidates_token_count
-                        or counts.prompt_token_count != self._counts.prompt_token_count
-                        or counts.thoughts_token_count != self._counts.thoughts_token_count
-                    ):
-                        self._count(counts, fast)
-                    return fast
         return self._feed_any(frame, chunk)
+
+    def _feed_next(self, chunk: NextChunk) -> list[Event] | None:
+        """More of the open text; None if it is anything else."""
+        candidates = chunk.candidates
+        if candidates is None or len(candidates) != 1 or chunk.error is not ABSENT:
+            return None
+        candidate = candidates[0]
+        content = candidate.content
+        if (
+            content is None
+            or content.parts is None
+            or len(content.parts) != 1
+            or candidate.finish_reason is not None
+            or candidate.index
+            or candidate.grounding_metadata is not ABSENT
+            or candidate.url_context_metadata is not ABSENT
+            or candidate.citation_metadata is not ABSENT
+            or candidate.safety_ratings is not ABSENT
+            or candidate.logprobs_result is not ABSENT
+        ):
+            return None
+        part = content.parts[0]
+        takes = ReasoningDelta if part.thought else TextDelta
+        if takes is not self._takes or not part.text or part.thought_signature is not None:
+            return None
+        events: list[Event] = [takes(self._index, part.text)]
+        counts = chunk.usage_metadata
+        if counts is not None and counts != self._numbers and not self._recount(counts, events):
+            return None
+        self._text.append(part.text)
+        return events
 
     def close(self) -> list[Event]:
         """The end of the answer, if every candidate has finished, and the array has ended if there is one."""
         word = self._blocked or self._reason
         if word is None or self._unfinished or self._in_array:
             return []
-        if word in _FAULTS:
+        if word in FAULTS:
             message = self._finish_message or f"what the model generated cannot be used: {word}"
             return [Failure("server", message, detail="model_output", code=word, request_id=self._id)]
         reason: FinishReason = "content_filter" if self._blocked else REASONS.get(word, "other")
@@ -235,7 +242,7 @@ class Decoder:
                 self._add_extension(unread.part(place, number), events)
         reason = candidate.finish_reason
         if reason:
-            self._reason = _NUMBERS.get(reason, str(reason)) if isinstance(reason, int) else reason
+            self._reason = NUMBERED.get(reason, str(reason)) if isinstance(reason, int) else reason
             self._finish_message = candidate.finish_message
 
     def _add_text(self, part: Part, text: str, events: list[Event]) -> None:
@@ -256,10 +263,11 @@ class Decoder:
         """A whole call, or the beginning of one, or what continues or ends the one that is open."""
         if call.name:
             self._begin(ToolCallDelta, events)
-            self._opaque = Opaque(thought_signature=part.thought_signature, id=UNSET if call.id else None)
             made_up = f"call_{self._calls}" if self._id is None else f"call_{self._id}_{self._calls}"
             self._calls += 1
-            events.append(ToolCallStart(self._index, call.id or made_up, call.name))
+            id = unique(call.id or made_up, self._index, self._ids)
+            self._opaque = Opaque(thought_signature=part.thought_signature, id=UNSET if id == call.id else None)
+            events.append(ToolCallStart(self._index, id, call.name))
             args = raw_text(call.args)
             args = "{}" if args in {"", "null"} else args
             if args != "{}" or not (call.will_continue or call.partial_args):
@@ -269,6 +277,8 @@ class Decoder:
             self._arguments = Arguments()
         elif self._arguments is None:
             return
+        elif part.thought_signature is not None:  # documented for the first piece; of no use if it were lost
+            self._opaque = structs.replace(self._opaque, thought_signature=part.thought_signature)
         text = "".join([self._arguments.feed(argument) for argument in call.partial_args or ()])
         if text:
             events.append(ToolCallDelta(self._index, text))
@@ -317,6 +327,23 @@ class Decoder:
         """Usage, if it has changed. Most of Vertex AI's chunks name only the tier."""
         self._counts = counts
         counted = usage(counts)
-        if counted not in (self._usage, _UNKNOWN):
+        if counted == _UNKNOWN:
+            return
+        prompt, tools = counts.prompt_token_count, counts.tool_use_prompt_token_count
+        self._numbers = Numbers(prompt, counts.cached_content_token_count, None, tools)
+        if counted != self._usage:
             self._usage = counted
             events.append(counted)
+
+    def _recount(self, now: Numbers, events: list[Event]) -> bool:
+        """Usage of more text: whether it is only more that was written. Then no more was of images or sound."""
+        seen, last = self._numbers, self._usage
+        seen.candidates_token_count = now.candidates_token_count
+        seen.thoughts_token_count = now.thoughts_token_count
+        if seen != now:
+            return False
+        counted = more_written(last, now)
+        if counted != last:
+            self._usage = counted
+            events.append(counted)
+        return True

@@ -21,7 +21,6 @@ marks where a block begins or ends, so what a reader makes of the bytes is a nor
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Raw, Struct
@@ -42,20 +41,19 @@ from streamcore.events import (
     ToolCallStart,
     Usage,
 )
-from streamcore.request import ExtensionPart, File, Image, ReasoningPart, RefusalPart, Text, ToolCall
-from streamcore.wire import present
+from streamcore.serving import one_line, unsaid
 
 from .request import Opaque
 from .server_answer import Answer, losses
-from .server_chunk import Candidate, Chunk, Content, Counts, Part, encode, one_line
+from .server_chunk import Candidate, Chunk, Content, Counts, Part, encode
 from .server_request import parse
+from .server_whole import error, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamcore.dialect import Call
-    from streamcore.events import Event, FailureKind
-    from streamcore.message import Fold
+    from streamcore.events import Event
 
 __all__ = ["Encoder", "content_type", "error", "keep_alive", "losses", "parse", "path", "render"]
 
@@ -63,19 +61,6 @@ path: Final = "/{version}/models/{model}:{method}"
 content_type: Final = "text/event-stream"
 keep_alive: Final = b""
 
-_ERRORS: Final[Mapping[FailureKind, tuple[int, str]]] = {
-    "invalid": (400, "INVALID_ARGUMENT"),
-    "auth": (401, "UNAUTHENTICATED"),
-    "permission": (403, "PERMISSION_DENIED"),
-    "not_found": (404, "NOT_FOUND"),
-    "rate_limit": (429, "RESOURCE_EXHAUSTED"),
-    "quota": (429, "RESOURCE_EXHAUSTED"),
-    "cancelled": (499, "CANCELLED"),
-    "overloaded": (503, "UNAVAILABLE"),
-    "timeout": (504, "DEADLINE_EXCEEDED"),
-}
-_BROKEN: Final = (502, "INTERNAL")
-_RPC: Final = "type.googleapis.com/google.rpc."
 _NOTHING: Final = Opaque()
 _Words: TypeAlias = TextDelta | RefusalDelta
 
@@ -93,7 +78,19 @@ class _Block(Struct, gc=False):
 class Encoder:
     """Writes one answer."""
 
-    __slots__ = ("_answer", "_blocks", "_bytes", "_pieces", "_text", "_uncounted")
+    __slots__ = (
+        "_answer",
+        "_begun",
+        "_blocks",
+        "_bytes",
+        "_latest",
+        "_most",
+        "_pending",
+        "_pieces",
+        "_takes",
+        "_text",
+        "_uncounted",
+    )
 
     def __init__(self, call: Call) -> None:
         self._answer = Answer(call.id, call.request.model)
@@ -101,6 +98,10 @@ class Encoder:
         self._text = -1  # the block of text that was written to last, and its pieces
         self._pieces: list[str] = []
         self._bytes = 0  # of text before these
+        self._takes: str = ""  # what a reader takes the last part for, and the block that it was of
+        self._latest = self._most = -1  # and the latest of all that was said anything of
+        self._pending = 0  # sources told, which a reader puts nowhere before the block has ended
+        self._begun: set[int] = set()  # blocks of which something was said
         self._uncounted = False  # whether there is a usage that no chunk has told
 
     @property
@@ -113,9 +114,16 @@ class Encoder:
         match event:
             case TextDelta() | RefusalDelta():
                 return self._add_text(event)
+            case Usage():  # as many as texts, from Gemini: not behind all other cases, of which each costs 40 ns
+                self._answer.count(event)
+                self._uncounted = True
+                return b""
             case ReasoningDelta():
                 self._block(event.index, event)
-                return self._chunk(Part(event.text, thought=True)) if event.text else b""
+                if not event.text:
+                    return b""
+                self._turn(event.index, "ReasoningDelta")
+                return self._chunk(Part(event.text, thought=True))
             case ToolCallStart():
                 self._block(event.index, event)
                 return b""
@@ -133,10 +141,6 @@ class Encoder:
             case Start():
                 self._answer.start(event)
                 return b""
-            case Usage():
-                self._answer.count(event)
-                self._uncounted = True
-                return b""
             case Finish():
                 return _framed(self._answer.last(event, [Part("")]))
             case _:  # a `Failure`, or a type error
@@ -151,6 +155,23 @@ class Encoder:
                 self._answer.lose("RefusalDelta")
         return block
 
+    def _turn(self, index: int, takes: str) -> None:
+        """What is written next is of this block, which for a reader may be another's, or not this one's any more."""
+        if index == self._latest and takes == self._takes:
+            return
+        if takes == self._takes or index in self._begun:
+            self._answer.lose(f"{takes.partition(':')[0]}.index")
+        if index in self._begun:
+            self._blocks[index].before = -1  # in two for a reader: nothing can be said of it as a whole
+        self._begun.add(index)
+        if takes != self._takes:
+            self._pending = 0
+        self._takes, self._latest, self._most = takes, index, max(index, self._most)
+
+    def _close(self, index: int) -> None:
+        """What is written next is a part that is whole: a reader's block ends with it."""
+        self._takes, self._most, self._pending = "", max(index, self._most), 0
+
     def _chunk(self, part: Part | Raw, grounding: Raw | None = None, logprobs: Raw | None = None) -> bytes:
         answer = self._answer
         usage = answer.counts() if self._uncounted else None
@@ -164,6 +185,7 @@ class Encoder:
         if not event.text:
             return b""
         self._pieces.append(event.text)
+        self._turn(event.index, "TextDelta")
         return self._chunk(Part(event.text))
 
     def _move_to(self, event: _Words) -> None:
@@ -181,6 +203,7 @@ class Encoder:
         """Sound can be heard as it comes; all else is of use when it is whole."""
         block = self._block(event.index, event)
         if event.media_type.startswith("audio/"):
+            self._turn(event.index, f"Attachment:{event.media_type}")
             return self._chunk(self._answer.media(event.media_type, event.data, event.url, _NOTHING))
         block.data.append(event)
         return b""
@@ -202,6 +225,7 @@ class Encoder:
         if raw is not None:
             is_object = bytes(raw).lstrip().startswith(b"{")
             if event.index is not None and is_object:
+                self._close(event.index)
                 return self._chunk(raw)
             if event.index is None and word == "candidate" and is_object:
                 return _framed(Chunk([raw], None, None, self._answer.model, self._answer.id))
@@ -219,15 +243,24 @@ class Encoder:
         first = block.first
         if isinstance(first, ToolCallStart):
             parts = self._answer.call(first.id, first.name, "".join(block.pieces), own)
-            return self._chunk(parts[0]) if parts else b""
+            if not parts:
+                return b""
+            if self._most > event.index:
+                self._answer.lose("ToolCallStart.index")
+            self._close(event.index)
+            return self._chunk(parts[0])
         if isinstance(first, ReasoningDelta):
             signature = Part("", thought=True, thought_signature=own.thought_signature)
-            return b"" if own.thought_signature is None else self._chunk(signature)
+            if own.thought_signature is None:
+                return b""
+            self._close(event.index)
+            return self._chunk(signature)
         if isinstance(first, TextDelta | RefusalDelta | Citation):
             return self._end_text(event.index, block, own)
         if block.data:
             pieces = [piece.data for piece in block.data if piece.data is not None]
             last = block.data[-1]
+            self._close(event.index)
             return self._chunk(self._answer.media(last.media_type, b"".join(pieces) if pieces else None, last.url, own))
         if own != _NOTHING:
             self._answer.lose("BlockEnd.opaque")
@@ -236,85 +269,33 @@ class Encoder:
     def _end_text(self, index: int, block: _Block, own: Opaque) -> bytes:
         if index == self._text:
             self._leave_text()
-        grounding = self._answer.cite(block.citations, "".join(block.pieces), block.before) if block.citations else None
+        is_open = (self._takes, self._latest) == ("TextDelta", index)  # for a reader: what is over gets no sources
+        before = block.before if is_open else -1
+        grounding = self._answer.cite(block.citations, "".join(block.pieces), before) if block.citations else None
         if grounding is None and own.thought_signature is None:
             return b""
+        self._pending += 0 if grounding is None else len(block.citations)
+        if own.thought_signature is not None:
+            self._close(index)
         return self._chunk(Part("", thought_signature=own.thought_signature), grounding)
 
     def _fail(self, failure: Failure) -> bytes:
         """The usage, for an error has no place for it; then the error."""
         answer = self._answer
         status, body = error(failure)
-        for name in ("detail", "request_id", "should_retry"):
-            if getattr(failure, name) is not None:
-                answer.lose(f"Failure.{name}")
+        for key in unsaid(failure, ("detail", "request_id", "should_retry")):
+            answer.lose(key)
         if failure.status not in {None, status}:
             answer.lose("Failure.status")
         usage = answer.counts()
-        head = b"" if usage == Counts() else _framed(Chunk(None, None, usage, answer.model, answer.id))
+        answer.abandon()
+        sources = self._pending + sum(len(block.citations) for block in self._blocks.values())
+        if sources:
+            answer.lose("Citation", sources)
+        told = self._most >= 0 or (answer.id, answer.model) == (None, None)
+        head = b"" if usage == Counts() and told else _framed(Chunk(None, None, usage, answer.model, answer.id))
         return head + sse.encode(body)
 
 
-def render(fold: Fold, call: Call) -> bytes:
-    """The whole answer as one body; what has gone wrong as an error, as far as a body can say it."""
-    outcome = fold.outcome
-    if isinstance(outcome, Failure):
-        return error(outcome)[1]
-    answer = Answer(call.id, call.request.model)
-    answer.start(Start(fold.id, fold.model))
-    answer.count(fold.usage or Usage())
-    for extension in fold.extensions:
-        provider, _, word = extension.name.partition(":")
-        raw = one_line(extension.raw) if provider == "gemini" else None
-        if raw is not None:
-            answer.keep(word, raw)
-    parts = _parts(fold, answer)
-    return encode(answer.last(outcome, parts or [Part("")]))
-
-
-def _parts(fold: Fold, answer: Answer) -> list[Part | Raw]:
-    """The parts of a whole answer, each with its signature; and its sources, found again by what they were sent as."""
-    parts: list[Part | Raw] = []
-    groups = [tuple(group) for _, group in groupby(fold.citations, lambda citation: citation.index)]
-    size = 0
-    for part in fold.message.parts:
-        own = answer.own(part.opaque)
-        signature = own.thought_signature
-        if isinstance(part, Text | RefusalPart):
-            if part.text or signature is not None:
-                parts.append(Part(part.text, thought_signature=signature))
-            raws = part.citations if isinstance(part, Text) else ()
-            for group in groups:
-                if raws and raws == tuple(citation.raw for citation in group if citation.raw is not None):
-                    answer.cite(group, part.text, size)
-                    groups.remove(group)
-                    break
-            size += len(part.text.encode())
-        elif isinstance(part, ReasoningPart):
-            if part.text or signature is not None:
-                parts.append(Part(part.text, thought=True, thought_signature=signature))
-        elif isinstance(part, ToolCall):
-            parts += answer.call(part.id, part.name, part.arguments, own)
-        elif isinstance(part, Image | File):
-            parts.append(answer.media(part.media_type, part.data, part.url, own))
-        elif isinstance(part, ExtensionPart) and part.name.startswith("gemini:"):
-            raw = one_line(part.raw)
-            if raw is not None and bytes(raw).lstrip().startswith(b"{"):
-                parts.append(raw)
-    return parts
-
-
-def error(failure: Failure) -> tuple[int, bytes]:
-    """The HTTP status and Google's error object. What is not the client's doing is a bad gateway."""
-    code, status = _ERRORS.get(failure.kind, _BROKEN)
-    words = [failure.code, "INSUFFICIENT_QUOTA" if failure.kind == "quota" else None]
-    details = [{"@type": f"{_RPC}ErrorInfo", "reason": word} for word in words if word not in {None, status}]
-    if failure.retry_after is not None:
-        seconds = f"{failure.retry_after:.3f}".rstrip("0").rstrip(".")
-        details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{seconds}s"})
-    said = {"code": code, "message": failure.message, "status": status, "details": details or None}
-    return code, encode({"error": present(said)})
-
-
 def _framed(chunk: Chunk) -> bytes:
-    return sse.encode(encode(chunk))
+    return b"data: %b\n\n" % encode(chunk)  # one line: msgspec escapes what would end it, and `one_line` what is raw

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 
-from streamcore.events import Usage
+from streamcore.serving import one_line
 from streamcore.wire import base64_text, opaque
 
-from .decoder import REASONS
+from .chunk import REASONS
 from .request import Opaque, Source
-from .server_chunk import Call, Candidate, Chunk, Content, Counts, Data, Part, counts, one_line
+from .server_chunk import Call, Candidate, Chunk, Content, Counts, Data, Part, counts
 from .server_sources import Grounding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streamcore.events import Citation, Finish, FinishReason, Start
+    from streamcore.events import Citation, Finish, FinishReason, Start, Usage
 
 __all__ = ["Answer", "losses"]
 
 losses: Final[Mapping[str, str]] = {
+    "TextDelta.index": "blocks have no marks: adjacent ones are one, and one that another interrupts is two",
+    "ReasoningDelta.index": "blocks have no marks: adjacent ones are one, and one that another interrupts is two",
+    "ToolCallStart.index": "a call is whole when it ends: what came beside it stands before it",
+    "Attachment.index": "sounds have no marks: adjacent ones of one type are one, and one that is interrupted is two",
     "Attachment.url": "where there are bytes as well, they are sent alone",
     "BlockEnd.opaque": "a sound has none, and no part that only Gemini understands",
     "Citation": "only a text has sources, in one piece and not empty",
     "Citation.raw": "sources are written in Gemini's form alone",
+    "Citation.start": "a place in the text has a beginning and an end, in it and not the same",
+    "Citation.end": "a place in the text has a beginning and an end, in it and not the same",
     "Extension": "only Gemini's own have a place",
     "Failure.detail": "errors have no field for it",
     "Failure.request_id": "errors have no field for it",
     "Failure.should_retry": "errors have no field for it",
     "Failure.status": "the code follows from the kind",
-    "Finish.reason": "there is no word for a refusal (said as `SAFETY`) and for a pause (`OTHER`)",
+    "Finish.raw": "another provider's word gives way to Google's",
+    "Finish.reason": "no word for a refusal (said as `SAFETY`) or a pause (`OTHER`); `STOP` is of calls if there are any",
     "RefusalDelta": "written as text",
     "ToolCallDelta": "arguments are an object: others end the answer with `MALFORMED_FUNCTION_CALL`",
     "ToolCallStart": "a call without a name is none",
@@ -58,6 +65,7 @@ _OF_THE_CANDIDATE: Final = {
 }
 _OF_THE_ANSWER: Final = {**_OF_THE_CANDIDATE, "prompt_feedback": b"{", "service_tier": b'"', "traffic_type": b'"'}
 _NOTHING: Final = Opaque()
+_UNCOUNTED: Final = Counts()
 
 
 class _Feedback(Struct, gc=False, rename="camel"):
@@ -67,13 +75,14 @@ class _Feedback(Struct, gc=False, rename="camel"):
 class Answer:
     """One answer: what has to be remembered until its end, and what was lost on the way."""
 
-    __slots__ = ("_cited", "_grounding", "_malformed", "_usage", "_whole", "id", "lost", "model")
+    __slots__ = ("_calls", "_cited", "_counts", "_grounding", "_malformed", "_whole", "id", "lost", "model")
 
     def __init__(self, id: str, model: str | None) -> None:
         self.id: str | None = id or None
         self.model = model
         self.lost: dict[str, int] = {}
-        self._usage = Usage()
+        self._counts = Counts()
+        self._calls = 0
         self._grounding = Grounding()
         self._cited = 0  # sources in Gemini's own form, which its metadata is to say
         self._whole: dict[str, Raw] = {}  # what the last chunk is to say
@@ -89,14 +98,15 @@ class Answer:
 
     def count(self, usage: Usage) -> None:
         """Take a usage, which replaces the one before, unless it knows nothing that Google counts."""
-        if counts(usage) != Counts():
-            self._usage = usage
+        told = counts(usage)
+        if told != _UNCOUNTED:
+            self._counts = told
         if usage.cache_write_tokens is not None:
             self.lose("Usage.cache_write_tokens")
 
     def counts(self) -> Counts:
         """The usage so far."""
-        return counts(self._usage)
+        return self._counts
 
     def own(self, text: str | None) -> Opaque:
         """What must come back with a block; another provider's as the signature, whole."""
@@ -114,6 +124,7 @@ class Answer:
             self.lose("ToolCallDelta")
             self._malformed = f"the arguments of a call of {name} are not a JSON object"
         else:
+            self._calls += 1
             written = Call(name, args, (id or None) if own.id is UNSET else None)
             return [Part(function_call=written, thought_signature=own.thought_signature)]
         return []
@@ -140,7 +151,10 @@ class Answer:
                 self.lose("Citation")
             else:
                 news = True
-                self._grounding.add(citation, text, before)
+                if not self._grounding.add(citation, text, before):
+                    for name in ("start", "end"):
+                        if getattr(citation, name) is not None:
+                            self.lose(f"Citation.{name}")
                 if citation.raw is not None:
                     self.lose("Citation.raw")
         return self._grounding.metadata() if news else None
@@ -155,9 +169,9 @@ class Answer:
 
     def last(self, finish: Finish | None, parts: list[Part | Raw]) -> Chunk:
         """The last chunk, which says how the answer ended and what is known about the whole of it."""
-        total = self.counts()
-        total.service_tier, total.traffic_type = self._whole.get("service_tier"), self._whole.get("traffic_type")
-        chunk = Chunk(None, None, None if total == Counts() else total, self.model, self.id)
+        tiers = {name: self._whole.get(name) for name in ("service_tier", "traffic_type")}
+        total = structs.replace(self._counts, **tiers)
+        chunk = Chunk(None, None, None if total == _UNCOUNTED else total, self.model, self.id)
         chunk.prompt_feedback = self._whole.get("prompt_feedback")
         if chunk.prompt_feedback is not None:
             return chunk  # without a candidate, which is how a blocked prompt is told
@@ -177,8 +191,17 @@ class Answer:
         """Google's word: the very one, if it was Google who said it."""
         reason: FinishReason = "stop" if finish.reason == "tool_calls" else finish.reason
         raw = finish.raw
-        if raw is not None and (REASONS.get(raw) == reason or (reason == "other" and raw in _OTHERS)):
-            return raw
-        if reason in {"refusal", "pause"}:
+        own = raw is not None and (REASONS.get(raw) == reason or (reason == "other" and raw in _OTHERS))
+        word = raw if raw is not None and own else _WORDS[reason]
+        if raw not in (None, word):
+            self.lose("Finish.raw")
+        read = REASONS.get(word, "other")
+        if finish.reason != ("tool_calls" if read == "stop" and self._calls else read):
             self.lose("Finish.reason")
-        return _WORDS[reason]
+        return word
+
+    def abandon(self) -> None:
+        """The answer has failed: what only its last chunk would have said is not told."""
+        for key, count in (("Extension", len(self._whole)), ("Citation", self._cited)):
+            if count:
+                self.lose(key, count)

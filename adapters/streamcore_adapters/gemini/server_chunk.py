@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 if TYPE_CHECKING:
     from streamcore.events import Usage
 
-__all__ = ["Call", "Candidate", "Chunk", "Content", "Counts", "Data", "Part", "counts", "encode", "one_line"]
+__all__ = ["Call", "Candidate", "Chunk", "Content", "Counts", "Data", "Part", "counts", "encode"]
 
 encode = msgspec.json.Encoder().encode
 
@@ -98,15 +98,10 @@ def counts(usage: Usage) -> Counts:
     answer, thoughts = usage.output_tokens, usage.reasoning_tokens
     if answer is not None and thoughts is not None:
         answer = max(0, answer - thoughts)
-    return Counts(
-        prompt_token_count=usage.input_tokens,
-        cached_content_token_count=usage.cache_read_tokens,
-        candidates_token_count=answer,
-        thoughts_token_count=thoughts,
-        total_token_count=usage.total_tokens,
-        prompt_tokens_details=_details(usage.input_tokens, usage.input_audio_tokens, usage.input_image_tokens),
-        candidates_tokens_details=_details(answer, usage.output_audio_tokens, usage.output_image_tokens),
-    )
+    told = Counts(usage.input_tokens, usage.cache_read_tokens, answer, thoughts, usage.total_tokens)
+    told.prompt_tokens_details = _details(usage.input_tokens, usage.input_audio_tokens, usage.input_image_tokens)
+    told.candidates_tokens_details = _details(answer, usage.output_audio_tokens, usage.output_image_tokens)
+    return told
 
 
 def _details(total: int | None, audio: int | None, images: int | None) -> list[_Detail] | None:
@@ -116,13 +111,3 @@ def _details(total: int | None, audio: int | None, images: int | None) -> list[_
     details = [_Detail(name, count) for name, count in (("AUDIO", audio), ("IMAGE", images)) if count is not None]
     text = (total or 0) - (audio or 0) - (images or 0)
     return [_Detail("TEXT", text), *details] if text > 0 else details
-
-
-def one_line(text: str) -> Raw | None:
-    """JSON text to be put into other JSON, in one line; None if it is not JSON."""
-    try:
-        data = text.encode()
-        msgspec.json.decode(data, type=Raw)
-        return Raw(msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return None

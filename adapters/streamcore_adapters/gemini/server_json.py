@@ -1,23 +1,16 @@
-"""Reading a request's JSON, with the path of what is wrong in it."""
+"""What Google's JSON has of its own: two spellings of its names, lists without brackets, schemas of another dialect."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from streamcore.errors import LocalError
+from streamcore.serving import given, read
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["camel", "given", "items", "json_schema", "plain", "read", "split"]
-
-_T = TypeVar("_T")
-_S = TypeVar("_S", bound=Struct)
-_Fields: TypeAlias = dict[str, Raw]
+__all__ = ["camel", "items", "json_schema"]
 
 _SNAKE: Final = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')
 _STEP: Final = re.compile(r"_([a-z])")
@@ -35,41 +28,11 @@ _COUNTS: Final = {"minItems", "maxItems", "minLength", "maxLength", "minProperti
 _NAMES: Final = {"defs": "$defs", "ref": "$ref"}
 
 
-def read(data: Raw | bytes, type: type[_T], path: str) -> _T:
-    """JSON of this type.
-
-    Raises:
-        LocalError: It is not; names the path.
-    """
-    try:
-        return msgspec.json.decode(data, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        what, _, within = str(error).partition(" - at `$")
-        raise LocalError(f"{(path + within.rstrip('`')).lstrip('.') or 'the body'}: {what}") from error
-
-
-def given(raw: Raw) -> bool:
-    """Whether there is something in a raw field: null is nothing."""
-    return bool(raw) and bytes(raw) != b"null"
-
-
 def items(raw: Raw, path: str) -> list[Raw]:
     """The elements of a list; of one, the brackets may be missing."""
     if not given(raw):
         return []
     return [raw] if bytes(raw).lstrip().startswith(b"{") else read(raw, list[Raw], path)
-
-
-def split(raw: Raw | bytes, type: type[_S], path: str) -> tuple[_S, _Fields]:
-    """What `type` knows of an object, and the rest."""
-    known = read(raw, type, path)
-    rest = {name: value for name, value in read(raw, dict[str, Raw], path).items() if given(value)}
-    return known, {name: value for name, value in rest.items() if name not in type.__struct_encode_fields__}
-
-
-def plain(fields: Mapping[str, Raw]) -> dict[str, Any]:
-    """The fields as Python objects."""
-    return {name: read(value, object, name) for name, value in fields.items()}
 
 
 def camel(body: bytes) -> bytes:

@@ -11,11 +11,12 @@ from msgspec import Raw, Struct, structs
 
 from streamcore.errors import LocalError
 from streamcore.request import ExtensionPart, File, Image, Message, ReasoningPart, Text, ToolCall, ToolResult
+from streamcore.serving import given, read
 from streamcore.wire import base64_text, json_text, opaque
 
 from .chunk import ABSENT, kind, raw_text
 from .request import UNSIGNED, Opaque
-from .server_json import given, items, read
+from .server_json import items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,10 +18,11 @@ from msgspec import Raw, Struct
 from streamcore.dialect import Call
 from streamcore.errors import LocalError
 from streamcore.request import Reasoning, Request, Schema, Tool, ToolChoice
+from streamcore.serving import given, plain, read, read_body, split
 
 from .chunk import ABSENT
 from .request import generation
-from .server_json import camel, given, items, json_schema, plain, read, split
+from .server_json import camel, items, json_schema
 from .server_messages import Content, Turns
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:
 
 
 def _request(body: bytes, model: str) -> Request:
-    fields, rest = split(camel(body), _Body, "")
+    fields, rest = split(camel(read_body(body, Raw)), _Body, "")
     turns = Turns(generation(model))
     messages = turns.read(items(fields.contents, "contents"))
     if not messages:

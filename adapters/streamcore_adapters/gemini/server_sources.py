@@ -53,10 +53,14 @@ class Grounding:
         self._chunks: dict[_Chunk, int] = {}  # and the number of each
         self._supports: list[_Support] = []
 
-    def add(self, citation: Citation, text: str, before: int) -> None:
-        """Take a source of a block whose text this is, `before` bytes into the answer. The text is not empty."""
+    def add(self, citation: Citation, text: str, before: int) -> bool:
+        """Take a source of a block whose text this is, `before` bytes into the answer. The text is not empty.
+
+        Whether it had a place of its own in it; without one it stands for the whole.
+        """
         start, end = citation.start, citation.end
-        if start is None or end is None or not start < end <= len(text):
+        placed = start is not None and end is not None and 0 <= start < end <= len(text)
+        if start is None or end is None or not placed:
             start, end = 0, len(text)
         page = _Page(citation.url, citation.title, citation.text)
         chunk = _Chunk(web=page) if citation.text is None else _Chunk(retrieved_context=page)
@@ -64,6 +68,7 @@ class Grounding:
         first = before + len(text[:start].encode())
         words = text[start:end]
         self._supports.append(_Support(_Segment(first, first + len(words.encode()), words), [number]))
+        return placed
 
     def metadata(self) -> Raw | None:
         """All of it as JSON; None if there is nothing."""

@@ -24,23 +24,8 @@ from streamcore import ndjson
 
 from .decoder import Decoder
 from .request import encode
-from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
-__all__ = [
-    "Decoder",
-    "Encoder",
-    "content_type",
-    "encode",
-    "error",
-    "framing",
-    "keep_alive",
-    "key_variables",
-    "losses",
-    "parse",
-    "path",
-    "render",
-    "url",
-]
+__all__ = ["Decoder", "encode", "framing", "key_variables", "url"]
 
 url: Final = "http://127.0.0.1:11434"
 key_variables: Final = ("OLLAMA_API_KEY",)

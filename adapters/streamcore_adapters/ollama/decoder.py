@@ -24,7 +24,7 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.failures import read_error
-from streamcore.wire import json_text
+from streamcore.wire import json_text, unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,11 +83,12 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 class Decoder:
     """Decodes one answer."""
 
-    __slots__ = ("_called", "_count", "_reasoning", "_started", "_text")
+    __slots__ = ("_count", "_ids", "_reasoning", "_started", "_text")
 
     def __init__(self) -> None:
-        self._started = self._called = False
+        self._started = False
         self._count = 0  # blocks so far
+        self._ids: set[str] = set()  # of calls
         self._text = self._reasoning = -1  # their blocks, if there are any yet
 
     def feed(self, frame: Frame, /) -> list[Event]:
@@ -139,20 +140,20 @@ class Decoder:
 
     def _call(self, call: _Call, text: str, created_at: str, events: list[Event]) -> None:
         """A whole call. The time, to the nanosecond, tells an id made up in one turn from those of another."""
-        self._called = True
         index = self._block()
         name = (call.function and call.function.name) or ""
-        events.append(ToolCallStart(index, call.id or f"call_{_NOT_IN_AN_ID.sub('', created_at)}_{index}", name))
+        id = unique(call.id or f"call_{_NOT_IN_AN_ID.sub('', created_at)}_{index}", index, self._ids)
+        events.append(ToolCallStart(index, id, name))
         if text:
             events.append(ToolCallDelta(index, text))
-        events.append(BlockEnd(index, None if call.id else _MADE_UP))
+        events.append(BlockEnd(index, None if call.id == id else _MADE_UP))
 
     def _end(self, line: _Line, events: list[Event]) -> None:
         usage = Usage(input_tokens=line.prompt_eval_count, output_tokens=line.eval_count)
         if usage != Usage():
             events.append(usage)
         reason: FinishReason = _REASONS.get(line.done_reason or "", "other")
-        if reason == "stop" and self._called:
+        if reason == "stop" and self._ids:
             reason = "tool_calls"
         events.append(Finish(reason, line.done_reason))
 

@@ -183,6 +183,8 @@ class _Writer:
         for part, path in parts:
             if isinstance(part, Text | RefusalPart):
                 words.append(part.text)
+                if isinstance(part, RefusalPart):
+                    self._warn(path, "a refusal is sent as plain text")
             elif isinstance(part, ReasoningPart):
                 thoughts.append(part.text)
             elif isinstance(part, Image):

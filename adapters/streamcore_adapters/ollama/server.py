@@ -31,15 +31,15 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.request import File, Image, ReasoningPart, RefusalPart, Text, ToolCall
+from streamcore.serving import STATUSES, one_line, unsaid
 
-from .server_answer import Answer, Line, Message, encode, losses, one_line
+from .server_answer import Answer, Line, Message, encode, losses
 from .server_request import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamcore.dialect import Call
-    from streamcore.events import FailureKind
     from streamcore.message import Fold
 
 __all__ = ["Encoder", "content_type", "error", "keep_alive", "losses", "parse", "path", "render"]
@@ -48,17 +48,6 @@ path: Final = "/api/chat"
 content_type: Final = "application/x-ndjson"
 keep_alive: Final = b""
 
-_STATUSES: Final[Mapping[FailureKind, int]] = {
-    "invalid": 400,
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "rate_limit": 429,
-    "quota": 429,
-    "cancelled": 499,
-    "overloaded": 503,
-    "timeout": 504,
-}
 _ASSISTANT: Final = "assistant"
 
 
@@ -73,12 +62,15 @@ class _Block(Struct, gc=False):
 class Encoder:
     """Writes one answer."""
 
-    __slots__ = ("_answer", "_begun", "_blocks", "_remote_host")
+    __slots__ = ("_answer", "_begun", "_blocks", "_most", "_named", "_remote_host", "_texts")
 
     def __init__(self, call: Call) -> None:
         self._answer = Answer(call)
         self._blocks: dict[int, _Block] = {}  # those that are open
         self._begun = False  # whether a line has been written
+        self._texts: dict[int, type[Event]] = {}  # which of the two texts of a message each block is part of
+        self._named = False  # whether the provider said which model it is
+        self._most = -1  # the latest block that was said anything of
         self._remote_host: Raw | None = None  # of the first line
 
     @property
@@ -90,10 +82,10 @@ class Encoder:
         """The bytes that say this event. A `Failure` is a line with an error, the last."""
         match event:
             case TextDelta() | RefusalDelta():
-                self._block(event.index, event)
+                self._say(event, TextDelta)
                 return self._line(Message(_ASSISTANT, event.text)) if event.text else b""
             case ReasoningDelta():
-                self._block(event.index, event)
+                self._say(event, ReasoningDelta)
                 return self._line(Message(_ASSISTANT, "", event.text)) if event.text else b""
             case ToolCallStart():
                 self._block(event.index, event)
@@ -119,6 +111,7 @@ class Encoder:
                 return b""
             case Finish():
                 if self._answer.is_malformed(event):
+                    self._abandon()
                     return _error(self._answer.malformed)
                 return self._write(self._answer.last(event, Message(_ASSISTANT, "")))
             case _:  # a `Failure`, or a type error
@@ -132,6 +125,15 @@ class Encoder:
             if type(event) is RefusalDelta:
                 self._answer.lose("RefusalDelta")
         return block
+
+    def _say(self, event: TextDelta | RefusalDelta | ReasoningDelta, kind: type[TextDelta | ReasoningDelta]) -> None:
+        """Note whose words these are, of all those that become one text."""
+        self._block(event.index, event)
+        if event.index not in self._texts and event.text:
+            if kind in self._texts.values():
+                self._answer.lose(f"{kind.__name__}.index")
+            self._texts[event.index] = kind
+        self._most = max(event.index, self._most)
 
     def _add_attachment(self, event: Attachment) -> bytes:
         block = self._block(event.index, event)
@@ -151,6 +153,7 @@ class Encoder:
         return ndjson.encode(encode(line))
 
     def _start(self, event: Start) -> None:
+        self._named = bool(event.model)
         self._answer.model = event.model or self._answer.model
         if event.id is not None:
             self._answer.lose("Start.id")
@@ -179,9 +182,13 @@ class Encoder:
         answer, first = self._answer, block.first
         if isinstance(first, ToolCallStart):
             calls = answer.call(first.id, first.name, "".join(block.pieces), event.opaque)
+            if calls and self._most > event.index:
+                answer.lose("ToolCallStart.index")
+            self._most = max(event.index, self._most)
             return self._line(Message(_ASSISTANT, "", tool_calls=calls)) if calls else b""
         answer.forget(event.opaque)
         if isinstance(first, Attachment):
+            self._most = max(event.index, self._most)
             images = answer.image(first.media_type, b"".join(block.data) if block.data else None)
             return self._line(Message(_ASSISTANT, "", images=images)) if images else b""
         return b""
@@ -190,12 +197,23 @@ class Encoder:
         lose = self._answer.lose
         if failure.kind != "server":
             lose("Failure.kind")
-        for name in Failure.__struct_fields__[2:]:
-            if getattr(failure, name) is not None:
-                lose(f"Failure.{name}")
-        if self._answer.usage != Usage():
-            lose("Usage")
+        for key in unsaid(failure, Failure.__struct_fields__[2:]):
+            lose(key)
+        self._abandon()
         return _error(failure.message or failure.kind)
+
+    def _abandon(self) -> None:
+        """Count what an answer that failed has not told yet, and will not."""
+        answer = self._answer
+        answer.abandon()
+        if answer.usage != Usage():
+            answer.lose("Usage")
+        if not self._begun and self._named:
+            answer.lose("Start.model")
+        if not self._begun and self._remote_host is not None:
+            answer.lose("Extension")
+        for _ in (block for block in self._blocks.values() if block.data):
+            answer.lose("Attachment")
 
 
 def render(fold: Fold, call: Call) -> bytes:
@@ -231,7 +249,7 @@ def render(fold: Fold, call: Call) -> bytes:
 
 def error(failure: Failure) -> tuple[int, bytes]:
     """The HTTP status and Ollama's error object. What is not the client's doing is a bad gateway."""
-    return _STATUSES.get(failure.kind, 502), encode({"error": failure.message or failure.kind})
+    return STATUSES[failure.kind], encode({"error": failure.message or failure.kind})
 
 
 def _error(message: str) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from streamcore.events import Usage
+from streamcore.serving import one_line
 from streamcore.wire import opaque
 
 from .decoder import media_type
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from streamcore.dialect import Call
     from streamcore.events import Finish
 
-__all__ = ["Answer", "Line", "Message", "encode", "losses", "one_line"]
+__all__ = ["Answer", "Line", "Message", "encode", "losses"]
 
 encode: Final = msgspec.json.Encoder().encode
 
 losses: Final[Mapping[str, str]] = {
+    "TextDelta.index": "a message has one text: further blocks of it are appended",
+    "ReasoningDelta.index": "a message has one reasoning text: further blocks of it are appended",
+    "ToolCallStart.index": "a call is whole when it ends: what came beside it stands before it",
     "Attachment": "an answer has images alone, and their bytes",
     "Attachment.media_type": "read off the first bytes, as PNG, JPEG, WebP or GIF",
     "Attachment.url": "an answer has images alone, and their bytes",
@@ -37,9 +41,11 @@ losses: Final[Mapping[str, str]] = {
     "Failure.retry_after": "an error within a stream is words alone",
     "Failure.should_retry": "an error within a stream is words alone",
     "Failure.status": "an error within a stream is words alone",
-    "Finish.reason": "there are words for `stop` and `length`; any other is sent as ours, and read as `other`",
+    "Finish.raw": "another provider's word gives way to Ollama's",
+    "Finish.reason": "there are words for `stop`, which is of calls if there are any, and `length`; others become `other`",
     "RefusalDelta": "written as text",
     "Start.id": "an answer has no id",
+    "Start.model": "not told of an answer that failed at once",
     "ToolCallDelta": "arguments are an object: others end the answer with an error",
     "Usage": "not told of an answer that failed",
     **{
@@ -170,21 +176,19 @@ class Answer:
         elif finish.reason == "other" and finish.raw in _HOUSEKEEPING:
             line.done_reason = finish.raw
         else:
-            self.lose("Finish.reason")
             line.done_reason = finish.reason
+        if finish.raw not in {None, line.done_reason}:
+            self.lose("Finish.raw")
+        read = line.done_reason if line.done_reason in {"stop", "length"} else "other"
+        if finish.reason != ("tool_calls" if read == "stop" and self._calls else read):
+            self.lose("Finish.reason")
         return line
+
+    def abandon(self) -> None:
+        """The answer has failed: how long it took is not told."""
+        for _ in self._durations:
+            self.lose("Extension")
 
     def is_malformed(self, finish: Finish) -> bool:
         """Whether a call went wrong for any other reason than a limit, which cuts what is not yet a call."""
         return bool(self.malformed) and finish.reason != "length"
-
-
-def one_line(text: str, begin: bytes) -> Raw | None:
-    """JSON text that begins with one of these bytes, to be put into other JSON, in one line; None if it is none."""
-    try:
-        data = text.encode().strip()
-        msgspec.json.decode(data, type=Raw)
-        data = msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return None
-    return Raw(data) if data[:1] in begin else None

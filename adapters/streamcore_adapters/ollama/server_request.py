@@ -9,9 +9,8 @@ Whatever a `Request` has no place for goes into `extra` under Ollama's names, an
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
 from msgspec import Raw, Struct, structs
 
 from streamcore.dialect import Call
@@ -28,6 +27,7 @@ from streamcore.request import (
     ToolCall,
     ToolResult,
 )
+from streamcore.serving import REASONING, given, plain, read, read_body, split
 
 from .decoder import media_type
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parse"]
 
-_T = TypeVar("_T")
-_S = TypeVar("_S", bound=Struct)
 _Effort = Literal["low", "medium", "high", "max"]
 
 _ABSENT: Final = Raw()
@@ -104,10 +102,11 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 -
     Raises:
         LocalError: It is no request of this format; says where not.
     """
-    asked, extra = _split(body, _Body, "")
+    asked, others = split(read_body(body, Raw), _Body, "")
     if not asked.messages:
         raise LocalError("messages: there are none")
-    options, rest = _split(asked.options, _Options, "options") if _given(asked.options) else (_Options(), {})
+    options, left = split(asked.options if given(asked.options) else b"{}", _Options, "options")
+    extra, rest = plain(others), plain(left)
     limit = options.num_predict
     if limit is not None and limit < 1:  # as much as the model likes, or as fits
         rest["num_predict"], limit = limit, None
@@ -137,11 +136,11 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:  # noqa: ARG001 -
 
 def _output(format: Raw) -> Literal["json"] | Schema | None:
     """`"json"`, or a schema."""
-    if not _given(format) or bytes(format) == b'""':
+    if not given(format) or bytes(format) == b'""':
         return None
     if bytes(format) == b'"json"':
         return "json"
-    return Schema(_read(format, dict[str, Any], "format"))
+    return Schema(read(format, dict[str, Any], "format"))
 
 
 def _reasoning(think: bool | _Effort | None) -> Reasoning | None:  # noqa: FBT001 - the wire's own
@@ -149,7 +148,7 @@ def _reasoning(think: bool | _Effort | None) -> Reasoning | None:  # noqa: FBT00
         return None
     if isinstance(think, str):
         return Reasoning(effort=think)
-    return Reasoning(summary=True) if think else Reasoning(effort="none")
+    return REASONING if think else Reasoning(effort="none")
 
 
 class _Turns:
@@ -179,8 +178,8 @@ class _Turns:
         parts += [Text(text=content)] if content else []
         parts += _images(message, path)
         for place, call in enumerate(message.tool_calls or ()):
-            arguments = bytes(call.function.arguments) if _given(call.function.arguments) else b"{}"
-            _read(arguments, dict[str, Raw], f"{path}.tool_calls[{place}].function.arguments")
+            arguments = bytes(call.function.arguments) if given(call.function.arguments) else b"{}"
+            read(arguments, dict[str, Raw], f"{path}.tool_calls[{place}].function.arguments")
             made_up = None if call.id else f"call_{number}_{place}"
             part = ToolCall(
                 id=made_up or call.id or "",
@@ -222,24 +221,3 @@ def _images(message: _Message, path: str) -> list[Image]:
         kind = media_type(data)
         images.append(Image(data=data, media_type=kind if kind.startswith("image/") else None))
     return images
-
-
-def _given(raw: Raw) -> bool:
-    return bool(raw) and bytes(raw) != b"null"
-
-
-def _split(raw: Raw | bytes, type: type[_S], path: str) -> tuple[_S, dict[str, Any]]:
-    """What `type` knows of an object, and the rest as Python objects."""
-    known = _read(raw, type, path)
-    fields = _read(raw, dict[str, Raw], path)
-    rest = {name: value for name, value in fields.items() if name not in type.__struct_fields__ and _given(value)}
-    return known, {name: _read(value, object, name) for name, value in rest.items()}
-
-
-def _read(data: Raw | bytes, type: type[_T], path: str) -> _T:
-    """JSON of this type, or a LocalError that names the path of what is wrong in it."""
-    try:
-        return msgspec.json.decode(data, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        what, _, within = str(error).partition(" - at `$")
-        raise LocalError(f"{(path + within.rstrip('`')).lstrip('.') or 'the body'}: {what}") from error

@@ -1,16 +1,16 @@
-"""OpenAI Chat Completions, and the many servers that speak a dialect of it.
+"""OpenAI Chat Completions, and the many servers that speak it in their own way.
 
 The wire: server-sent events without names, one JSON chunk each, `data: [DONE]` after the last. A chunk holds `choices`,
 each with a `delta`, whose fields (content, refusal, tool_calls, ...) are fragments of one message. Usage comes in a
-chunk of its own after the finish reason, or wherever a dialect likes; an error is a chunk with a true `error`.
+chunk of its own after the finish reason, or wherever a server likes; an error is a chunk with a true `error`.
 
-Sources: `openai` 3.51.0 and `@ai-sdk/openai` 4.0.118; for the dialects the SDKs of DeepSeek, Groq, xAI, OpenRouter,
+Sources: `openai` 3.51.0 and `@ai-sdk/openai` 4.0.118; for other servers the SDKs of DeepSeek, Groq, xAI, OpenRouter,
 Together, Fireworks, Perplexity, Cerebras and Mistral, and the servers of vLLM, SGLang and llama.cpp (read November 2026).
 What the bytes show (which field holds the reasoning, where the usage is, whether the reasoning is counted in it) is
 detected; what they do not show is said in `Quirks`.
 
 Where it is not quite right. Only choice 0 becomes blocks; the others stay raw. Some servers send a finish reason with
-each of several tool calls, so a body cut just there looks whole, unless the dialect says that `[DONE]` is required.
+each of several tool calls, so a body cut just there looks whole, unless its quirks say that `[DONE]` is required.
 What `total_tokens` holds beyond all that is named (Gemini's thoughts) is not counted. `<think>` tags stay text.
 """
 
@@ -26,7 +26,6 @@ from streamcore.errors import LocalError
 from .decoder import Decoder
 from .quirks import Quirks
 from .request import encode
-from .server import Encoder, content_type, error, keep_alive, losses, parse, path, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,23 +34,7 @@ if TYPE_CHECKING:
     from streamcore.frames import Framing
     from streamcore.request import HTTPRequest, Request, Target
 
-__all__ = [
-    "Compatible",
-    "Decoder",
-    "Encoder",
-    "Quirks",
-    "content_type",
-    "encode",
-    "error",
-    "framing",
-    "keep_alive",
-    "key_variables",
-    "losses",
-    "parse",
-    "path",
-    "render",
-    "url",
-]
+__all__ = ["Compatible", "Decoder", "Quirks", "encode", "framing", "key_variables", "url"]
 
 url: Final = "https://api.openai.com/v1"
 key_variables: Final = ("OPENAI_API_KEY",)

@@ -1,11 +1,12 @@
-"""The blocks of a Chat Completions answer that have to be put together: tool calls, and reasoning to be sent back."""
+"""The blocks of a Chat Completions answer that have to be put together: calls, reasoning to be sent back, images."""
 
 from __future__ import annotations
 
+import binascii
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
-from streamcore.events import BlockEnd, Event, ToolCallDelta, ToolCallStart
+from streamcore.events import Attachment, BlockEnd, Event, ToolCallDelta, ToolCallStart
 from streamcore.wire import json_text
 
 from .chunk import Function, ToolCall, sent
@@ -13,7 +14,7 @@ from .chunk import Function, ToolCall, sent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Calls", "ReasoningDetails"]
+__all__ = ["Calls", "ReasoningDetails", "attachment"]
 
 
 class _Call:
@@ -144,3 +145,14 @@ class ReasoningDetails:
         """The field to send back, if there is any."""
         items = [{**fields, **{name: "".join(text) for name, text in texts.items()}} for fields, texts in self._items]
         return {"reasoning_details": items} if items else {}
+
+
+def attachment(index: int, address: str) -> Attachment:
+    """An image at an address, or its bytes if the address is a `data:` URL."""
+    head, comma, text = address.partition(",")
+    if comma and head[:5] == "data:" and head[-7:] == ";base64":
+        try:
+            return Attachment(index, head[5:-7], binascii.a2b_base64(text, strict_mode=True))
+        except binascii.Error:
+            pass
+    return Attachment(index, "image/*", url=address)

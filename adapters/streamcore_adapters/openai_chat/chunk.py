@@ -1,18 +1,18 @@
-"""The chunks of a Chat Completions stream: exactly the fields that are read, whichever dialect sends them.
+"""The chunks of a Chat Completions stream: exactly the fields that are read, whichever server sends them.
 
-Every field may be null or missing in some dialect. `decode` is what each frame goes through; the `raw_*` functions
-read the same bytes once more, for the few chunks of which a part is carried along as it was sent.
+Every field may be null or missing from some server. `decode` is what each frame goes through, unless `decode_next` has
+found it to be more of the same text; the `raw_*` functions read the same bytes once more, for the few chunks of which a
+part is carried along as it was sent.
 """
 
 from __future__ import annotations
 
-import binascii
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
-from streamcore.events import Attachment, Failure, Usage
+from streamcore.events import Failure, Usage
 from streamcore.failures import read_error, shown
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ __all__ = [
     "Part",
     "Tokens",
     "ToolCall",
-    "attachment",
     "decode",
+    "decode_next",
     "failure_of",
     "raw_annotations",
     "raw_choice",
@@ -199,15 +199,20 @@ class _Groq(Struct, gc=False):
     error: object = None
 
 
-class Chunk(Struct, gc=False):
-    """One event of the stream."""
+class _NextChunk(Struct, gc=False):
+    """A chunk as far as it says whether it is more of the text before it: decoded in three quarters of the time."""
 
-    id: str | None = None
-    model: str | None = None
     choices: list[Choice] | None = None
     usage: Tokens | None = None
     x_groq: _Groq | None = None
     error: object = None
+
+
+class Chunk(_NextChunk, gc=False):
+    """One event of the stream."""
+
+    id: str | None = None
+    model: str | None = None
     service_tier: str | None = None
     provider: str | None = None
     citations: Raw = _NONE
@@ -248,6 +253,7 @@ class _RawChunk(Struct, gc=False):
 
 
 decode: Final = msgspec.json.Decoder(Chunk).decode
+decode_next: Final = msgspec.json.Decoder(_NextChunk).decode
 _decode_raw: Final = msgspec.json.Decoder(_RawChunk).decode
 _decode_raw_choice: Final = msgspec.json.Decoder(_RawChoice).decode
 
@@ -284,7 +290,7 @@ def usage_of(tokens: Tokens, *, reasoning_outside: bool = False) -> Usage:
     """The numbers by our names, with what lies outside the totals added to them.
 
     That reasoning is not counted as completion shows in a total that holds both (xAI); `reasoning_outside` says it of
-    a dialect whose total does not. Mistral's prompt leaves its audio out.
+    a server whose total does not. Mistral's prompt leaves its audio out.
     """
     prompt = tokens.prompt_tokens_details or tokens.prompt_token_details or _PromptDetails()
     completion = tokens.completion_tokens_details or _CompletionDetails()
@@ -336,14 +342,3 @@ def failure_of(chunk: Chunk, frame: Frame) -> Failure | None:
     if failure is None and (error or frame.event == "error"):
         failure = Failure("server", f"an error of unknown shape: {shown(frame.data)}")
     return failure
-
-
-def attachment(index: int, address: str) -> Attachment:
-    """An image at an address, or its bytes if the address is a `data:` URL."""
-    head, comma, text = address.partition(",")
-    if comma and head[:5] == "data:" and head[-7:] == ";base64":
-        try:
-            return Attachment(index, head[5:-7], binascii.a2b_base64(text, strict_mode=True))
-        except binascii.Error:
-            pass
-    return Attachment(index, "image/*", url=address)

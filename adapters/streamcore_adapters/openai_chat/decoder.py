@@ -25,7 +25,7 @@ from streamcore.events import (
 )
 from streamcore.wire import json_text
 
-from .blocks import Calls, ReasoningDetails
+from .blocks import Calls, ReasoningDetails, attachment
 from .chunk import (
     OF_RESPONSE,
     Annotation,
@@ -35,8 +35,8 @@ from .chunk import (
     Delta,
     Part,
     ToolCall,
-    attachment,
     decode,
+    decode_next,
     failure_of,
     raw_annotations,
     raw_choice,
@@ -80,7 +80,8 @@ class Decoder:
 
     Most chunks differ from the one before in nothing but their text. One comparison of the two, over all fields and in
     C, finds that out; everything else takes the long road through `_read`. (What belongs to the whole response and not
-    to a choice is looked for on that road only: it is repeated, or comes first or last.)
+    to a choice is decoded on that road only: it is repeated, or comes first or last.) After a chunk that is not text the
+    next is taken for another such, so that nobody's reasoning is decoded twice.
     """
 
     __slots__ = (
@@ -111,7 +112,7 @@ class Decoder:
         self._started = False
         self._id = ""
         self._held: list[Event] = []  # what came before the first chunk that says who answers
-        self._plain: list[Choice] | None = None  # of the last chunk that was text and nothing else; and its delta
+        self._plain: list[Choice] | None = None  # of the last chunk if that was text and nothing else; and its delta
         self._plain_delta = Delta()
         self._indexes = count()
         self._text = self._reasoning = self._refusal = self._audio = -1  # their blocks, if there are any yet
@@ -128,22 +129,24 @@ class Decoder:
     def feed(self, frame: Frame, /) -> list[Event]:
         """The events of one chunk."""
         try:
+            if self._plain is not None:
+                more = decode_next(frame.data)
+                choices = more.choices
+                if choices and (delta := choices[0].delta) is not None:
+                    text = delta.content
+                    if type(text) is str and text:
+                        self._plain_delta.content = text
+                        if choices == self._plain and more.usage is more.error is more.x_groq is None:
+                            return [TextDelta(self._text, text)]
             chunk = decode(frame.data)
         except DecodeError:
             if frame.data.lstrip()[:6] == b"[DONE]":
                 return self._end(done=True)
             raise
-        choices = chunk.choices
-        if choices and (delta := choices[0].delta) is not None:
-            text = delta.content
-            if type(text) is str and text:
-                self._plain_delta.content = text
-                if choices == self._plain and chunk.usage is chunk.error is chunk.x_groq is None:
-                    return [TextDelta(self._text, text)]
         return self._read(chunk, frame)
 
     def close(self) -> list[Event]:
-        """The body has ended: what a finish reason proves, if the dialect may leave out `[DONE]`."""
+        """The body has ended: what a finish reason proves, if the server may leave out `[DONE]`."""
         return [] if self._quirks.done == "required" else self._end(done=False)
 
     def _read(self, chunk: Chunk, frame: Frame) -> list[Event]:
@@ -175,7 +178,8 @@ class Decoder:
                 return []
             self._started = True
             events[:0] = [Start(chunk.id or None, chunk.model or None), *self._held]
-        if self._text >= 0 and len(choices) == 1 and choices[0].is_text:
+        self._plain = None
+        if self._text >= 0 and not tokens and len(choices) == 1 and choices[0].is_text:
             self._plain, self._plain_delta = chunk.choices, choices[0].delta or Delta()
         return events
 
@@ -278,7 +282,7 @@ class Decoder:
         return next(self._indexes) if index < 0 else index
 
     def _end(self, *, done: bool) -> list[Event]:
-        """The end, if this was one: every choice has finished, or the dialect says so by `[DONE]` alone."""
+        """The end, if this was one: every choice has finished, or the server says so by `[DONE]` alone."""
         reason = self._reason
         if reason is None and not (done and self._started and self._quirks.done == "enough"):
             return []

@@ -185,7 +185,7 @@ class Writer:
         return [{"role": "assistant", "content": text, **rest}]
 
     def _reasoning(self, part: ReasoningPart, path: str, message: _Block) -> None:
-        """Whole items if there are any, else the words, in the fields that the dialect wants back."""
+        """Whole items if there are any, else the words, in the fields that the server wants back."""
         replay = self._quirks.replay
         own = opaque(part.opaque, _Reasoning) or _Reasoning()
         self._own(part, path, understood=own != _Reasoning())

@@ -1,4 +1,4 @@
-"""How the dialects of Chat Completions differ, as data."""
+"""How servers that speak Chat Completions differ, as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Quirks"]
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
-    """How a dialect differs from OpenAI, whose ways are the defaults.
+    """How a server differs from OpenAI, whose ways are the defaults.
 
     `path` follows the target's URL. The key goes into `key_header`, after `Bearer` if that is `authorization`. `unsupported`
     are fields of `Request`. `reasoning` is the parameter that controls it: the effort alone, OpenRouter's object, or

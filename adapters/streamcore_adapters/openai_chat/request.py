@@ -1,7 +1,7 @@
 """Writes a request in the words of Chat Completions.
 
 The API takes no reasoning, citations or generated images of an earlier turn, and does not know that a tool result is
-an error. A dialect may want some of that back: `Quirks.replay` says what. Sources and the whole wire: see `openai_chat`.
+an error. A server may want some of that back: `Quirks.replay` says what. Sources and the whole wire: see `openai_chat`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,11 @@ def _reasoning(reasoning: Reasoning | None, quirks: Quirks, warnings: Warnings) 
             warnings.add("reasoning.budget_tokens", "excluded by an effort, which is sent")
             budget = None
         exclude = None if reasoning.summary is None else not reasoning.summary
-        return {"reasoning": present({"effort": effort, "max_tokens": budget, "exclude": exclude}) or None}
+        enabled = (
+            True if reasoning.summary and effort is None and budget is None else None
+        )  # what else is said implies it
+        fields = {"enabled": enabled, "effort": effort, "max_tokens": budget, "exclude": exclude}
+        return {"reasoning": present(fields) or None}
     if budget is not None and not quirks.budget:
         warnings.add("reasoning.budget_tokens", "not supported by this provider")
     rest = {quirks.budget: budget} if quirks.budget else {}

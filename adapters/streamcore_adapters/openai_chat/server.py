@@ -6,7 +6,7 @@ their block has ended. Deltas without words are not sent. All blocks end with th
 `Failure` is an error object, whose code is the provider's own or else our kind; no finish reason and no `[DONE]` follow.
 
 Reasoning is written as `reasoning_content`, which most clients of such servers read, and what must come back with it as
-whole items of `reasoning_details` when its block ends. A call's `extra_content` comes in a last fragment without words.
+whole items of `reasoning_details` when its block ends; of reasoning without words, that is its place. A call's `extra_content` comes in a last fragment without words.
 
 Where it is not quite right. A client that shows the text of both fields shows the reasoning twice, if there are such
 items. Of the four finish reasons that official clients know, `stop` also has to say "other".
@@ -35,6 +35,7 @@ from streamcore.events import (
     ToolCallStart,
     Usage,
 )
+from streamcore.serving import unsaid
 from streamcore.wire import base64_text, data_url
 
 from .server_answer import (
@@ -90,7 +91,6 @@ losses: Final[Mapping[str, str]] = {
     "Failure.should_retry": "a header's matter; the headers are sent",
     "Failure.request_id": "a header's matter; the headers are sent",
 }
-_FAILURE: Final = ("detail", "status", "retry_after", "should_retry", "request_id")
 _INDEXES: Final[Mapping[str, str]] = {
     "text": "TextDelta.index",
     "reasoning": "ReasoningDelta.index",
@@ -273,7 +273,8 @@ class Encoder:
     def _finish(self, event: Finish) -> bytes:
         reason = event.reason
         word = finish_reason(reason, calls=bool(self._calls), refusal=self._refused)
-        if reason in ("pause", "other") or (reason, word) == ("refusal", "content_filter"):
+        read = "tool_calls" if self._calls else "refusal" if self._refused else "stop"  # by what the answer has
+        if reason != (read if word == "stop" else word):
             self._lose("Finish.reason")
         if event.raw not in (None, word):
             self._lose("Finish.raw")
@@ -281,9 +282,8 @@ class Encoder:
         return self._send(structs.replace(self._chunk, choices=[choice])) + self._count() + sse.encode(b"[DONE]")
 
     def _fail(self, event: Failure) -> bytes:
-        for name in _FAILURE:
-            if getattr(event, name) is not None:
-                self._lose(f"Failure.{name}")
+        for key in unsaid(event):
+            self._lose(key)
         for _ in self._images:
             self._lose("Attachment")
         return self._count() + sse.encode(error_body(event))

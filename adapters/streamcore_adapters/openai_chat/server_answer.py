@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from streamcore.serving import STATUSES, one_line
 from streamcore.wire import opaque
 
 from .chunk import OF_RESPONSE, Annotation, Choice, Part
@@ -40,7 +41,6 @@ __all__ = [
     "json",
     "place",
     "usage_out",
-    "whole",
 ]
 
 SOUND: Final = "audio/pcm"
@@ -56,16 +56,6 @@ _PLACES: Final[Mapping[str, str]] = {
     "choice": "choices",
 }
 _TEXTS: Final = ("service_tier", "provider")  # of what is carried along, those that are a string
-_STATUSES: Final[Mapping[FailureKind, int]] = {
-    "invalid": 400,
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "quota": 429,
-    "rate_limit": 429,
-    "overloaded": 503,
-    "timeout": 504,
-}
 _TYPES: Final[Mapping[FailureKind, str]] = {
     "invalid": "invalid_request_error",
     "auth": "authentication_error",
@@ -217,7 +207,7 @@ class Replay(Struct, gc=False):
     @classmethod
     def read(cls, text: str | None) -> Replay:
         """Nothing, if `text` is another provider's."""
-        raw = whole(text)
+        raw = one_line(text)
         return (opaque(bytes(raw).decode(), cls) if raw else None) or cls()
 
 
@@ -232,18 +222,10 @@ class _ErrorBody(Struct, gc=False):
     error: _Error
 
 
-def whole(text: str | None) -> Raw | None:
-    """JSON text on one line; None if it is no JSON."""
-    try:
-        return Raw(msgspec.json.format((text or "").encode(), indent=-1))
-    except (DecodeError, UnicodeEncodeError, RecursionError):
-        return None
-
-
 def place(event: Extension) -> tuple[str, str, Raw]:
     """Where an extension goes, the field there, and its text; nowhere ("") if it is another provider's or malformed."""
     own, _, name = event.name.partition(":")
-    raw, where = whole(event.raw), _PLACES.get(name, "")
+    raw, where = one_line(event.raw), _PLACES.get(name, "")
     if f"{own}:" != _OWN or raw is None or (name in _TEXTS and bytes(raw)[:1] != b'"'):
         return "", name, Raw()
     if event.index is not None:
@@ -264,7 +246,7 @@ def annotation(event: Citation, base: int = 0) -> Raw | None:
     `base` is how much text came before the citation's own block: an annotation counts from the beginning of all.
     """
     found = opaque(event.raw, Annotation)
-    raw = whole(event.raw) if found and found.url_citation and not base else None
+    raw = one_line(event.raw) if found and found.url_citation and not base else None
     if raw is not None or event.url is None:
         return raw
     fields = {
@@ -311,4 +293,4 @@ def error_body(failure: Failure) -> bytes:
 
 def error(failure: Failure) -> tuple[int, bytes]:
     """The HTTP status and the body that say a failure before the stream has begun."""
-    return _STATUSES.get(failure.kind, 502), error_body(failure)
+    return STATUSES[failure.kind], error_body(failure)

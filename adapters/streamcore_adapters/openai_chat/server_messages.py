@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 import mimetypes
-import re
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
-from msgspec import Raw, Struct, ValidationError, structs
+from msgspec import Raw, Struct, structs
 
 from streamcore.errors import LocalError
 from streamcore.request import (
@@ -23,6 +21,7 @@ from streamcore.request import (
     ToolCall,
     ToolResult,
 )
+from streamcore.serving import base64_bytes, read
 from streamcore.wire import json_text
 
 from .server_answer import SOUND
@@ -32,11 +31,8 @@ if TYPE_CHECKING:
 
 _Kinds: TypeAlias = "Mapping[str, Callable[[bytes, str], Part]]"
 
-__all__ = ["Conversation", "read"]
+__all__ = ["Conversation"]
 
-_T = TypeVar("_T")
-_WHERE: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
-_MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 _SOUNDS: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
@@ -134,25 +130,6 @@ class _Result(Struct, gc=False):
 
 class _Role(Struct, gc=False):
     role: str
-
-
-def read(data: bytes, type: type[_T], path: str) -> _T:
-    """Decode JSON as `type`. Raises LocalError that says where in the whole request, of which `path` is this part."""
-    try:
-        return msgspec.json.decode(data, type=type)
-    except ValidationError as error:
-        what, where = str(error), ""
-        if found := _WHERE.fullmatch(what):
-            what, where = found.groups()
-        if missing := _MISSING.fullmatch(what):
-            what, where = "missing", f"{where}.{missing[1]}"
-        raise LocalError(f"{_joined(path, where) or 'the body'}: {what}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LocalError(f"{path or 'the body'}: not JSON: {error}") from error
-
-
-def _joined(path: str, where: str) -> str:
-    return f"{path}{where if where[:1] in '[.' else f'.{where}'}".strip(".")
 
 
 class Conversation:
@@ -297,10 +274,7 @@ def _bytes(text: str, path: str) -> tuple[bytes, str]:
     head, comma, encoded = text.rpartition(",")
     if comma and (head[:5] != "data:" or head[-7:] != ";base64"):
         raise LocalError(f"{path}: not a data: URL in base64")
-    try:
-        return binascii.a2b_base64(encoded, strict_mode=True), head[5:-7]
-    except ValueError as error:
-        raise LocalError(f"{path}: not base64: {error}") from error
+    return base64_bytes(encoded, path), head[5:-7]
 
 
 _TEXTS: Final[_Kinds] = {"text": _text}

@@ -1,7 +1,7 @@
 """Reads a request for Chat Completions: the reverse of `encode`.
 
 Every field that has a place in our Request is read into it; all others go into `extra`, so that a provider of this
-format gets what its client said. What its dialects want back of an earlier answer (reasoning, signatures, annotations)
+format gets what its client said. What other servers want back of an earlier answer (reasoning, signatures, annotations)
 is read wherever they put it. Adjacent `tool` messages are one turn of ours, and a result gets its tool's name.
 """
 
@@ -14,9 +14,10 @@ from msgspec import Raw, Struct
 from streamcore.dialect import Call
 from streamcore.errors import LocalError
 from streamcore.request import Reasoning, Request, Schema, Tool, ToolChoice
+from streamcore.serving import REASONING, read, read_body
 
 from .server_answer import json
-from .server_messages import Conversation, read
+from .server_messages import Conversation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,7 @@ class _Format(Struct, gc=False):
 class _Reasoning(Struct, gc=False):
     """OpenRouter's object."""
 
+    enabled: bool | None = None
     effort: _Effort | None = None
     max_tokens: int | None = None
     exclude: bool | None = None
@@ -109,7 +111,7 @@ def parse(body: bytes, matched: Mapping[str, str], /) -> Call:
         LocalError: It is none; says where.
     """
     del matched
-    fields = read(body, dict[str, Any], "")  # also says of everything, which parts below do not, that it is JSON
+    fields = read_body(body, dict[str, Any])
     asked = read(body, _Body, "")
     if not asked.messages:
         raise LocalError("messages: must hold at least one")
@@ -175,7 +177,7 @@ def _output(wanted: _Format | None) -> Literal["json"] | Schema | None:
         return "json"
     named = wanted.json_schema
     if named is None:
-        raise LocalError("response_format.json_schema: missing")
+        raise LocalError("response_format.json_schema: is missing")
     return Schema(named.schema, named.name, named.description, named.strict)
 
 
@@ -185,4 +187,7 @@ def _reasoning(asked: _Body) -> Reasoning | None:
     effort = asked.reasoning_effort or more.effort
     if effort is None and more == _Reasoning():
         return None
-    return Reasoning(effort, more.max_tokens, None if more.exclude is None else not more.exclude)
+    if more.enabled is False:
+        return Reasoning(effort="none")
+    reasoning = Reasoning(effort, more.max_tokens, None if more.exclude is None else not more.exclude)
+    return REASONING if reasoning == Reasoning() else reasoning

@@ -22,6 +22,7 @@ from streamcore.events import (
     ToolCallDelta,
     ToolCallStart,
 )
+from streamcore.wire import unique
 
 from .chunk import CALLS, Call, Message, Other, Reasoning, sent
 
@@ -227,18 +228,11 @@ class Items:
         events: list[Event] = []
         if None not in state.blocks and (call.name or last):
             index = self._block(state, None)
-            events.append(ToolCallStart(index, self._unique(call.call_id, index), call.name))
+            events.append(ToolCallStart(index, unique(call.call_id or f"call_{index}", index, self._ids), call.name))
         text = "".join(state.pending) or (call.given if last else "")
         if text and None in state.blocks and _WHOLE_CALL not in state.heard:
             events.append(self._text(state, _WHOLE_CALL, text))
         return events
-
-    def _unique(self, id: str, index: int) -> str:
-        """The id of a call, other than that of any call before; made up if it has none."""
-        while not id or id in self._ids:
-            id = f"{id or 'call'}_{index}"
-        self._ids.add(id)
-        return id
 
     def _extension(self, state: _Item, item: Item) -> list[Event]:
         """An item that is carried along, behind the image that it brings."""

@@ -23,32 +23,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streamcore import sse
-from streamcore.events import (
-    Attachment,
-    BlockEnd,
-    Citation,
-    Event,
-    Extension,
-    Failure,
-    FailureKind,
-    ReasoningDelta,
-    RefusalDelta,
-    Start,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallStart,
-)
-from streamcore.request import ExtensionPart, Image, Part, ReasoningPart, RefusalPart, Text, ToolCall, ToolResult
+from streamcore.request import ExtensionPart, Image
+from streamcore.serving import STATUSES, events
 
 from .server_events import Encoder
 from .server_items import code_of, json, losses
 from .server_request import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from streamcore.dialect import Call
+    from streamcore.events import Failure, FailureKind
     from streamcore.message import Fold
+    from streamcore.request import Part
 
 __all__ = ["Encoder", "content_type", "error", "keep_alive", "losses", "parse", "path", "render"]
 
@@ -56,16 +44,6 @@ path: Final = "/v1/responses"
 content_type: Final = "text/event-stream"
 keep_alive: Final = sse.comment("keep-alive")
 
-_STATUSES: Final[Mapping[FailureKind, int]] = {
-    "invalid": 400,
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "quota": 429,
-    "rate_limit": 429,
-    "overloaded": 503,
-    "timeout": 504,
-}
 _TYPES: Final[Mapping[FailureKind, str]] = {
     "invalid": "invalid_request_error",
     "auth": "authentication_error",
@@ -79,54 +57,19 @@ _TYPES: Final[Mapping[FailureKind, str]] = {
 def error(failure: Failure) -> tuple[int, bytes]:
     """The HTTP status and the body that say a failure."""
     told = {"message": failure.message, "type": _TYPES.get(failure.kind, "server_error"), "param": None}
-    return _STATUSES.get(failure.kind, 502), json({"error": {**told, "code": code_of(failure)}})
+    return STATUSES[failure.kind], json({"error": {**told, "code": code_of(failure)}})
 
 
 def render(fold: Fold, call: Call) -> bytes:
     """The response as one object: the one that its stream would have ended with."""
     encoder = Encoder(call)
-    for event in _again(fold):
+    for event in events(fold, together=_one_block):
         encoder.feed(event)
     return encoder.answer
 
 
-def _again(fold: Fold) -> Iterator[Event]:
-    """The events that amount to what a fold holds. An answer that has not ended was cut."""
-    yield Start(fold.id, fold.model)
-    parts = fold.message.parts
-    cited = {citation.raw: citation for citation in fold.citations}
-    index = 0
-    for number, part in enumerate(parts):
-        yield from _content(part, index, cited)
-        following = parts[number + 1 : number + 2]
-        if not (isinstance(part, Image) and _is_its_item(following)):  # an image and its item are one block
-            yield BlockEnd(index, part.opaque)
-            index += 1
-    yield from fold.extensions
-    if fold.usage is not None:
-        yield fold.usage
-    yield fold.outcome or Failure("truncated", "the answer had not ended")
-
-
-def _is_its_item(parts: Sequence[Part]) -> bool:
-    return any(isinstance(part, ExtensionPart) and part.name.startswith("openai_responses:image") for part in parts)
-
-
-def _content(part: Part, index: int, cited: Mapping[str | None, Citation]) -> Iterator[Event]:
-    assert not isinstance(part, ToolResult), "the model answers no calls"
-    if isinstance(part, Text):
-        yield TextDelta(index, part.text)
-        for raw in part.citations:
-            source = cited[raw]
-            yield Citation(index, source.url, source.title, source.text, source.start, source.end, raw)
-    elif isinstance(part, ReasoningPart):
-        yield ReasoningDelta(index, part.text)
-    elif isinstance(part, RefusalPart):
-        yield RefusalDelta(index, part.text)
-    elif isinstance(part, ToolCall):
-        yield ToolCallStart(index, part.id, part.name)
-        yield ToolCallDelta(index, part.arguments)
-    elif isinstance(part, ExtensionPart):
-        yield Extension(part.name, part.raw, index)
-    else:
-        yield Attachment(index, part.media_type or "", part.data, part.url)
+def _one_block(part: Part, following: Part) -> bool:
+    """Whether the second part is the item that the first, an image, was taken from."""
+    return isinstance(part, Image) and (
+        isinstance(following, ExtensionPart) and following.name.startswith("openai_responses:image")
+    )

@@ -24,6 +24,7 @@ from streamcore.events import (
     ToolCallStart,
     Usage,
 )
+from streamcore.serving import one_line, unsaid
 from streamcore.wire import opaque
 
 from .chunk import members
@@ -44,7 +45,6 @@ from .server_items import (
     echo,
     image_item,
     json,
-    raw_of,
     usage_object,
 )
 
@@ -63,8 +63,7 @@ _OF_RESPONSE: Final = frozenset(
 )
 _KEPT: Final = frozenset({"image_generation_call.partial_image", "audio.delta", "audio.transcript.delta"})
 _COUNTS_APART: Final = ("input_audio_tokens", "input_image_tokens", "output_audio_tokens", "output_image_tokens")
-_SIDES: Final = ("input_tokens", "output_tokens")
-_NOT_SAID: Final = ("detail", "request_id", "retry_after", "should_retry", "status")
+_SIDES: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _SERVER: Final = frozenset({"protocol", "truncated", "connection"})
 _NO_ID: Final = re.compile(r"[^A-Za-z0-9_-]")
 _ID_LIMIT: Final = 40  # characters of the answer's id in those of its items, which have 64 in all
@@ -214,7 +213,7 @@ class Encoder:
             and event.name.startswith(_OWN)
             and opaque(event.raw, dict[str, Raw]) is not None
         ):
-            block.item = raw_of(event.raw)
+            block.item = one_line(event.raw)
         else:
             self._lose("Extension")
         return begun
@@ -263,7 +262,7 @@ class Encoder:
             return {}
         if own.pop("id", None) is not None:
             self._lose("BlockEnd.opaque.id")
-        return {name: raw_of(bytes(raw).decode()) for name, raw in own.items()}
+        return {name: one_line(bytes(raw).decode()) for name, raw in own.items()}
 
     def _carry(self, block: Block, opaque: str | None) -> bytes:
         """An item that comes whole: as it was, or an image as if OpenAI's tool had made it."""
@@ -289,7 +288,7 @@ class Encoder:
     def _fact(self, event: Extension) -> bytes:
         """What belongs to the response: at its end, or an event that no later one repeats."""
         name = event.name.removeprefix(_OWN)
-        raw = raw_of(event.raw) if event.name.startswith(_OWN) else None
+        raw = one_line(event.raw) if event.name.startswith(_OWN) else None
         texts = [block for block in self._blocks.values() if block.says is TEXT and block.logprobs is None]
         if raw is not None and name in _OF_RESPONSE:
             self._facts[name] = raw
@@ -300,7 +299,7 @@ class Encoder:
         elif raw is not None and name in _KEPT and opaque(event.raw, dict[str, Raw]) is not None:
             number, self._number = self._number, self._number + 1
             wire = {**members(event.raw), "type": f"response.{name}", "sequence_number": number}
-            data = raw_of(json(wire).decode()) or b""
+            data = one_line(json(wire).decode()) or b""
             return sse.encode(bytes(data), event=f"response.{name}")
         else:
             self._lose("Extension")
@@ -331,10 +330,14 @@ class Encoder:
         return self._send(self._whole("incomplete", incomplete_details={"reason": word}))
 
     def _fail(self, event: Failure) -> bytes:
-        for name in _NOT_SAID:
-            if getattr(event, name) is not None:
-                self._lose(f"Failure.{name}")
+        for key in unsaid(event):
+            self._lose(key)
         if event.kind in _SERVER:
             self._lose("Failure.kind")
-        error = {"code": code_of(event), "message": event.message}
+        for _ in (block for block in self._blocks.values() if block.attachments):
+            self._lose("Attachment")
+        code = code_of(event)
+        if event.code not in (None, code):
+            self._lose("Failure.code")
+        error = {"code": code, "message": event.message}
         return self._send(self._whole("failed", error=error))

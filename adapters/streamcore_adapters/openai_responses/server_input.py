@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import binascii
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
 from msgspec import Raw, Struct
 
 from streamcore.errors import LocalError
@@ -21,6 +19,7 @@ from streamcore.request import (
     ToolCall,
     ToolResult,
 )
+from streamcore.serving import base64_bytes, read
 from streamcore.wire import json_text
 
 from .chunk import members
@@ -29,9 +28,7 @@ from .server_items import MARK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["conversation", "read"]
-
-_T = TypeVar("_T")
+__all__ = ["conversation"]
 
 _GIVEN: Final = frozenset({"mcp_approval_response", "compaction_trigger", "configuration_update", "additional_tools"})
 """Items of the caller's, besides those whose name ends in `_output`."""
@@ -82,22 +79,6 @@ class _Thought(Struct):
     encrypted_content: str | None = None
 
 
-def read(data: bytes | Raw, type: type[_T], path: str) -> _T:
-    """The fields of `type`.
-
-    Raises:
-        LocalError: They are missing or of another type; says which, within `path`.
-    """
-    try:
-        return msgspec.json.decode(data, type=type)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        where = f"{path}{where.removesuffix('`')}".lstrip(".") or "the body"
-        raise LocalError(f"{where}: {what}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise LocalError(f"{path or 'the body'}: not JSON: {error}") from error
-
-
 def conversation(input: str | list[Raw]) -> list[Message]:
     """The turns. Items of the model's that follow each other are one, and so are results of tools."""
     if isinstance(input, str):
@@ -133,7 +114,7 @@ def _item(raw: Raw, path: str) -> Message:
 
 def _message(raw: Raw, role: str | None, path: str) -> Message:
     if role is None:
-        raise LocalError(f"{path}: Object missing required field `role`")
+        raise LocalError(f"{path}.role: is missing")
     content = read(raw, _Message, path).content
     if role != "assistant":
         known: Literal["system", "user"] = "user" if role == "user" else "system"
@@ -153,7 +134,7 @@ def _own(raw: Raw, type: str, *content: str) -> str | None:
 def _text(part: _Part, name: Literal["text", "refusal"], path: str) -> str:
     text = part.text if name == "text" else part.refusal
     if text is None:
-        raise LocalError(f"{path}: Object missing required field `{name}`")
+        raise LocalError(f"{path}.{name}: is missing")
     return text
 
 
@@ -172,7 +153,7 @@ def _call(raw: Raw, type: str, path: str) -> ToolCall:
     name = "arguments" if type == "function_call" else "input"
     given: str | None = getattr(call, name)
     if given is None:
-        raise LocalError(f"{path}: Object missing required field `{name}`")
+        raise LocalError(f"{path}.{name}: is missing")
     own = _own(raw, type, "call_id", "name", name)
     if own is None and name == "input":
         own = json_text({"type": type})  # that its result must have another type, too
@@ -225,7 +206,4 @@ def _address(text: str, path: str) -> tuple[bytes | None, str | None, str | None
     media_type, base64, _ = head.partition(";base64")
     if not (comma and base64 and media_type):
         raise LocalError(f"{path}: not a data URL in base64 with a media type")
-    try:
-        return binascii.a2b_base64(data, strict_mode=True), None, media_type
-    except ValueError as error:
-        raise LocalError(f"{path}: not base64: {error}") from error
+    return base64_bytes(data, path), None, media_type

@@ -21,6 +21,7 @@ from streamcore.events import (
 )
 from streamcore.frames import Frame
 from streamcore.request import Target
+from streamcore.serving import one_line
 from streamcore.wire import base64_text, opaque
 
 from .decoder import Decoder
@@ -50,7 +51,6 @@ __all__ = [
     "image_item",
     "json",
     "losses",
-    "raw_of",
     "usage_object",
 ]
 
@@ -67,6 +67,7 @@ losses: Final[Mapping[str, str]] = {
     "Citation.raw": "another provider's citation; its address, title and place are sent",
     "Citation.text": "what a source says is not quoted",
     "Extension": "another provider's, or not where this one has any",
+    "Failure.code": "one that says another kind here than it said there gives way to the kind's",
     "Failure.detail": "an error has a code and a message",
     "Failure.kind": "a fault of the road, or of what was sent on it, is a `server_error`",
     "Failure.request_id": "an error has a code and a message",
@@ -75,6 +76,9 @@ losses: Final[Mapping[str, str]] = {
     "Failure.status": "an error has a code and a message",
     "Finish.raw": "another provider's word",
     "Finish.reason": "a completed answer says no more, and a refusal without words is an incomplete one",
+    "Usage.cache_read_tokens": "clients refuse counts of one side only",
+    "Usage.cache_write_tokens": "clients refuse counts of one side only",
+    "Usage.reasoning_tokens": "clients refuse counts of one side only",
     "Usage.input_audio_tokens": "not counted apart",
     "Usage.input_image_tokens": "not counted apart",
     "Usage.input_tokens": "clients refuse counts of one side only",
@@ -122,8 +126,9 @@ _CODES: Final[Mapping[FailureKind, str]] = {
 json: Final = msgspec.json.Encoder().encode
 
 
-class _Typed(Struct, gc=False):
+class _Annotation(Struct, gc=False):
     type: str = ""
+    url_citation: object = None  # where Chat Completions has the address: its annotations have the same type
 
 
 class Wire(Struct, omit_defaults=True, gc=False):
@@ -234,18 +239,11 @@ class Block:
         return {**head, "call_id": self.call_id, "name": self.name, says.field: text}
 
 
-def raw_of(text: str) -> Raw | None:
-    """JSON text as it is, on one line; None if it is no JSON."""
-    if opaque(text, Raw) is None:
-        return None
-    return Raw(text.replace("\n", " ").replace("\r", " ").encode())  # in JSON these can only be white space
-
-
 def annotation_of(event: Citation, here: int) -> object:
     """A citation as this format has it; None if it can't. One that nobody placed stands `here`, where it came."""
-    own = opaque(event.raw, _Typed)
-    if event.raw is not None and own is not None and own.type in _ANNOTATIONS:
-        return raw_of(event.raw)
+    own = opaque(event.raw, _Annotation)
+    if event.raw is not None and own is not None and own.type in _ANNOTATIONS and own.url_citation is None:
+        return one_line(event.raw)
     if not event.url:
         return None
     start = event.start if event.start is not None else event.end

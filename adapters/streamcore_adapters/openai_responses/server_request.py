@@ -10,10 +10,11 @@ from msgspec import Raw, Struct
 from streamcore.dialect import Call
 from streamcore.errors import LocalError
 from streamcore.request import Message, Reasoning, Request, Schema, Tool, ToolChoice
+from streamcore.serving import read, read_body
 from streamcore.wire import json_text
 
 from .chunk import members
-from .server_input import conversation, read
+from .server_input import conversation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,11 +100,7 @@ def parse(body: bytes, matched: Mapping[str, str]) -> Call:  # noqa: ARG001 - th
     Raises:
         LocalError: It is not JSON, or not a request of this format; says where.
     """
-    try:
-        body.decode()  # what is kept as `Raw` is not looked at again
-    except UnicodeDecodeError as error:
-        raise LocalError(f"the body is not UTF-8: {error}") from error
-    wire = read(body, _Body, "")
+    wire = read_body(body, _Body)
     kept: dict[str, Raw] = members(body.decode())
     extra: _Kept = {name: msgspec.json.decode(kept[name]) for name in _EXTRA if name in kept}
     if wire.store:
@@ -136,7 +133,7 @@ def _output(text: _Text | None, kept: Mapping[str, Raw], extra: _Kept) -> Litera
     form = text.format or _Format()
     if form.type == "json_schema":
         if form.schema is None:
-            raise LocalError("text.format: Object missing required field `schema`")
+            raise LocalError("text.format.schema: is missing")
         return Schema(form.schema, form.name, form.description, form.strict)
     return "json" if form.type == "json_object" else None
 
@@ -181,5 +178,5 @@ def _tool_choice(raw: Raw, extra: _Kept) -> Literal["auto", "none", "required"] 
         extra["tool_choice"] = msgspec.json.decode(raw)
         return None
     if choice.name is None:
-        raise LocalError("tool_choice: Object missing required field `name`")
+        raise LocalError("tool_choice.name: is missing")
     return ToolChoice(choice.name)

@@ -1,4 +1,4 @@
-"""The dialects of Chat Completions that a few words about each can say: one row, one adapter.
+"""The servers compatible with Chat Completions whose ways a few words can say: one row, one adapter.
 
 What the bytes themselves show is detected by `openai_chat`, whoever sends them. A row says the rest: where the server
 is, which fields of a request it knows, what it wants back of an earlier answer, and what proves its answers whole.

@@ -1,4 +1,4 @@
-"""The table of dialects: each row against the recordings of its server, and what each one writes."""
+"""The table of compatible servers: each row against the recordings of its server, and what each one writes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from streamcore.events import BlockEnd, Finish, ReasoningDelta, Start, TextDelta
 from streamcore.message import Fold
 from streamcore.request import File, Message, Reasoning, Request, Schema, Secret, Target, Text, Tool, prompt
 from streamcore.testing import check_cuts, check_truncation, read
-from streamcore_adapters import dialects, openai_chat
+from streamcore_adapters import compatible, openai_chat
 from streamcore_adapters.openai_chat import Compatible
 
-ROWS: dict[str, Compatible] = {name: getattr(dialects, name) for name in dialects.__all__}
+ROWS: dict[str, Compatible] = {name: getattr(compatible, name) for name in compatible.__all__}
 ALWAYS_DONE = ["groq", "openrouter", "xai"]
 ENTRY_POINTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["entry-points"]
 
@@ -39,7 +39,7 @@ RECORDED = params("streams-chat_completions")
 
 
 def name_of(row: Any) -> str | None:
-    """The dialect that a recording is in, if it is one of these."""
+    """The server that a recording is of, if it is one of these."""
     provider = row.fields["provider"]
     if provider == "other":
         return "llama_cpp" if row.fields["host"] in ("llamacpp", "localhost:8080") else None
@@ -47,7 +47,7 @@ def name_of(row: Any) -> str | None:
 
 
 def recorded(*names: str) -> list[Any]:
-    """The recordings in these dialects, as pytest parameters."""
+    """The recordings of these servers, as pytest parameters."""
     return [param for param in RECORDED if param.values[0] is None or name_of(param.values[0]) in names]
 
 
@@ -80,8 +80,8 @@ def ask(**fields: Any) -> Request:
 
 def test_there_are_these_rows():
     assert len(ROWS) == 14
-    assert dialects.__all__ == sorted(dialects.__all__)
-    assert {name for name, value in vars(dialects).items() if isinstance(value, Compatible)} == set(ROWS)
+    assert compatible.__all__ == sorted(compatible.__all__)
+    assert {name for name, value in vars(compatible).items() if isinstance(value, Compatible)} == set(ROWS)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -128,11 +128,11 @@ def test_where_a_server_is_and_what_opens_it(name, url, key_variables):
 
 def test_azure_wants_the_address_of_the_resource():
     with pytest.raises(LocalError, match=r"pass url=, such as 'https://<resource>\.openai\.azure\.com/openai/v1'"):
-        dialects.azure.encode(prompt("Hi"), Target(dialects.azure.url, "m"))
+        compatible.azure.encode(prompt("Hi"), Target(compatible.azure.url, "m"))
 
 
 def test_azure_takes_the_key_in_a_header_of_its_own():
-    request = dialects.azure.encode(prompt("Hi"), Target("https://r.openai.azure.com/openai/v1", "m", Secret("k")))
+    request = compatible.azure.encode(prompt("Hi"), Target("https://r.openai.azure.com/openai/v1", "m", Secret("k")))
     assert request.url == "https://r.openai.azure.com/openai/v1/chat/completions"
     assert request.headers["api-key"] == "k"
     assert "authorization" not in request.headers
@@ -149,7 +149,7 @@ def test_the_key_is_shown_to_nobody(name):
 
 
 @pytest.mark.parametrize("row", WHOLE)
-def test_a_recording_finishes_in_its_dialect(row):
+def test_a_recording_finishes_as_its_server_ends(row):
     assert type(read(ROWS[name_of(row)], [row.body])[-1]) is Finish
 
 
@@ -159,7 +159,7 @@ def test_a_recording_that_is_not_whole_fails(row):
 
 
 @pytest.mark.parametrize("row", STREAMS)
-def test_a_recording_says_what_it_says_to_who_knows_nothing_of_its_dialect(row):
+def test_a_recording_says_what_it_says_to_who_knows_nothing_of_its_server(row):
     events = read(ROWS[name_of(row)], [row.body])
     grammar.check(events)
     assert events == read(openai_chat, [row.body])
@@ -186,7 +186,7 @@ def test_the_last_word_is_enough_where_no_reason_comes(row):
     body = row.body
     for reason in (b'"stop"', b'"tool_calls"', b'"length"'):
         body = body.replace(b'"finish_reason":' + reason, b'"finish_reason":null')
-    last = read(dialects.ollama_v1, [body])[-1]
+    last = read(compatible.ollama_v1, [body])[-1]
     assert (type(last), last.raw) == (Finish, None)
 
 
@@ -207,7 +207,7 @@ def test_a_finish_reason_is_enough_but_where_the_last_word_always_comes(name):
 def test_reasoning_is_outside_what_perplexity_counts():
     usage = b'"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14,"reasoning_tokens":100}'
     body = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],' + usage + b"}\n\n"
-    assert Usage(9, 105, reasoning_tokens=100) in read(dialects.perplexity, [body])
+    assert Usage(9, 105, reasoning_tokens=100) in read(compatible.perplexity, [body])
 
 
 # Requests
@@ -401,32 +401,3 @@ def test_reasoning_stays_here_where_nobody_takes_it_back(name):
     request = Request(messages=(REASONED,))
     assert body_of(name, request)["messages"] == [{"role": "assistant", "content": "Hi"}]
     assert warnings_of(name, request) == ["messages[0].content[0]"]
-
-
-@pytest.mark.parametrize("row", [row for row in recorded(*FIELDS) if row.id not in CUT_SHORT])
-def test_a_recorded_answer_goes_back_as_it_came(row):
-    name, fold = name_of(row), Fold(read(ROWS[name_of(row)], [row.body]))
-    if not fold.message.parts:
-        assert fold.text == fold.reasoning == ""
-        return
-    (turn,) = body_of(name, Request(messages=(fold.message,)))["messages"]
-    calls = [(call["id"], call["function"]["arguments"]) for call in turn.get("tool_calls", ())]
-    details = turn.get("reasoning_details", ())
-    said = "".join(item.get("text") or item.get("summary") or "" for item in details) or turn.get(FIELDS[name], "")
-    assert (turn["content"] or "") == fold.text
-    assert calls == [(call.id, call.arguments) for call in fold.tool_calls]
-    assert said == fold.reasoning
-
-
-def is_encrypted(row: Any) -> bool:
-    """Whether a recording holds reasoning that only its provider can read."""
-    return row is None or b'"reasoning.encrypted"' in row.body
-
-
-@pytest.mark.parametrize("row", [row for row in recorded("openrouter") if is_encrypted(row.values[0])])
-def test_every_token_of_a_router_goes_back(row):
-    fold = Fold(read(dialects.openrouter, [row.body]))
-    (turn,) = body_of("openrouter", Request(messages=(fold.message,)))["messages"]
-    tokens = [item["data"] for item in turn["reasoning_details"] if item["type"] == "reasoning.encrypted"]
-    assert tokens
-    assert all(json.dumps(token).encode() in row.body for token in tokens)

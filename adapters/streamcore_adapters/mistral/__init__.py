@@ -25,9 +25,8 @@ from msgspec import Struct, structs
 from streamcore import sse
 from streamcore.request import ExtensionPart, File, ReasoningPart, RefusalPart, Text, ToolCall, ToolResult
 from streamcore.wire import base64_text, data_url, json_text, opaque, present
-
-from . import openai_chat
-from .openai_chat import Decoder, Quirks
+from streamcore_adapters import openai_chat
+from streamcore_adapters.openai_chat import Decoder, Quirks
 
 if TYPE_CHECKING:
     from streamcore.request import HTTPRequest, Message, Part, Request, Target, Tool
