@@ -18,6 +18,7 @@ import httpx_sse
 import pytest
 
 import streamcore as sc
+from streamcore import dialect
 
 if TYPE_CHECKING:
     from .transcripts import Transcript
@@ -40,13 +41,29 @@ def feed(wire: str, chunks: Iterable[bytes], keep: Keep) -> None:
     keep(reader.close())
 
 
+def encode(form: str, events: Iterable[sc.Event], keep: Keep) -> None:
+    """Our encoder of a format, event by event."""
+    call = dialect.Call(request=sc.Request(messages=(), model="model"), id="id", created=1_766_394_480)
+    encoder = dialect.load(form).Encoder(call)
+    for event in events:
+        keep(encoder.feed(event))
+
+
+FLOORS = {
+    "openai_chat": ("openai_chat.chunk", "decode"),
+    "openai_responses": ("openai_responses.chunk", "decode"),
+    "anthropic": ("anthropic.decoder", "_decode"),
+    "gemini": ("gemini.chunk", "decode"),
+    "bedrock": ("bedrock.decoder", "_decode"),
+    "cohere": ("cohere.decoder", "_decode"),
+    "mistral": ("openai_chat.chunk", "decode"),
+    "ollama": ("ollama.decoder", "_decode"),
+}
+
+
 def floor(wire: str, payloads: Iterable[bytes], keep: Keep) -> None:
-    """Nothing but msgspec, decoding the adapter's own Struct from payloads that are cut already."""
-    module, name = {
-        "openai_chat": ("openai_chat.chunk", "decode"),
-        "anthropic": ("anthropic.decoder", "_decode"),
-        "gemini": ("gemini.chunk", "decode"),
-    }[wire]
+    """Nothing but msgspec, decoding the adapter's own Struct (every field it may read) from payloads that are cut already."""
+    module, name = FLOORS[wire]
     decode = getattr(import_module(f"streamcore_adapters.{module}"), name)
     for payload in payloads:
         keep(decode(payload))
@@ -67,6 +84,21 @@ def sse_and_json(chunks: Iterable[bytes], keep: Keep) -> None:
             keep(json.loads(event.data))
 
 
+def lines_and_json(chunks: Iterable[bytes], keep: Keep) -> None:
+    """The lines of httpx's response, and `json.loads`."""
+    for line in httpx.Response(200, content=iter(chunks)).iter_lines():
+        keep(json.loads(line))
+
+
+def botocore_and_json(chunks: Iterable[bytes], keep: Keep) -> None:
+    """What botocore cuts binary messages with, and `json.loads`."""
+    buffer = _peer("botocore.eventstream").EventStreamBuffer()
+    for chunk in chunks:
+        buffer.add_data(chunk)
+        for message in buffer:
+            keep(json.loads(message.payload))
+
+
 def mock(library: Any, chunks: Sequence[bytes]) -> Any:
     """A client of httpx or httpx2 whose every answer is these chunks."""
 
@@ -83,8 +115,9 @@ def mock(library: Any, chunks: Sequence[bytes]) -> Any:
 
 
 def streamcore(wire: str, client: Any, url: str = NOWHERE) -> AsyncReader:
-    """Our `Endpoint`, event by event."""
-    endpoint = sc.Endpoint(wire, "model", key="key", url=url, transport=sc.HTTPX(client))
+    """Our `Endpoint` over a client, or over a transport of ours; event by event."""
+    transport = client if isinstance(client, sc.Fast) else sc.HTTPX(client)
+    endpoint = sc.Endpoint(wire, "model", key="key", url=url, transport=transport)
 
     async def read(keep: Keep) -> None:
         async with endpoint.stream(QUESTION) as stream:
@@ -177,15 +210,24 @@ def _text(wire: str, thing: Any) -> str:
         return "".join(_text(wire, item) for item in thing)
     if type(thing).__module__ == "streamcore.events":
         return thing.text if isinstance(thing, sc.TextDelta) else ""
+    delta = _get(thing, "delta")
     match wire:
-        case "openai_chat":
-            return "".join(_get(_get(choice, "delta"), "content") or "" for choice in _get(thing, "choices"))
+        case "openai_chat" | "mistral":
+            contents = (_get(_get(choice, "delta"), "content") for choice in _get(thing, "choices"))
+            return "".join(content for content in contents if isinstance(content, str))
+        case "openai_responses":
+            return delta if _get(thing, "type") == "response.output_text.delta" else ""
         case "anthropic":
-            delta = _get(thing, "delta")
             return _get(delta, "text") or "" if _get(delta, "type") == "text_delta" else ""
-        case _:
+        case "gemini":
             content = _get(_get(thing, "candidates")[0], "content")
             return "".join(_get(part, "text") or "" for part in _get(content, "parts") if not _get(part, "thought"))
+        case "cohere":
+            return _get(_get(_get(delta, "message"), "content"), "text") or ""
+        case "ollama":
+            return _get(_get(thing, "message"), "content")
+        case _:
+            return _get(delta, "text") or ""
 
 
 def _get(thing: Any, name: str) -> Any:

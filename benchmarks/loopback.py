@@ -1,6 +1,6 @@
 """A server for `test_http`, a process of its own: answers every request with the same bytes, prepared in advance.
 
-    python loopback.py openai_chat
+    python -m benchmarks.loopback openai_chat
 
 prints the port it listens on. Each event of the answer is a chunk of HTTP/1.1; all are sent at once. Ends with its
 standard input.
@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 
-from transcripts import transcript
+from .transcripts import transcript
 
 
 def main(wire: str) -> None:

@@ -11,6 +11,8 @@ import httpx
 import httpx2
 import pytest
 
+import streamcore as sc
+
 from .contenders import by_hand, check, drop, raw, sdk, streamcore
 from .transcripts import transcript
 
@@ -21,8 +23,9 @@ WIRE = "openai_chat"
 
 @pytest.fixture(scope="module")
 def url():
-    command = [sys.executable, Path(__file__).with_name("loopback.py"), WIRE]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, "-m", "benchmarks.loopback", WIRE]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         server.stdin.close()
 
@@ -60,5 +63,31 @@ def test_event(race, run, client, url, library):
         {reader: lambda read=read: run(read(drop)) for reader, read in clients.items()},
         at_most={f"{name} alone, nothing parsed": 1.3},
         at_least={"openai": 10},
+        count=len(answer.events),
+    )
+
+
+@pytest.fixture
+def fast(run):
+    transport = sc.Fast()
+    yield transport
+    run(transport.aclose())
+
+
+def test_event_over_the_fast_transport(race, run, client, fast, url):
+    answer = transcript(WIRE)
+    clients = {
+        "streamcore on fast": streamcore(WIRE, fast, url),
+        "streamcore on httpx2": streamcore(WIRE, client(httpx2), url),
+        "httpx2 alone, nothing parsed": raw(client(httpx2), url),
+        "openai": sdk(WIRE, client(httpx2), url),
+    }
+    for reader, read in clients.items():
+        if "alone" not in reader:
+            check(answer, lambda keep, read=read: run(read(keep)))
+    race(
+        "over HTTP, processor time",
+        {reader: lambda read=read: run(read(drop)) for reader, read in clients.items()},
+        at_least={"streamcore on httpx2": 4, "openai": 40},
         count=len(answer.events),
     )

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from .contenders import by_hand, check, drop, mock, sdk, streamcore
-from .transcripts import CHUNKINGS, WIRES, transcript
+from .transcripts import CHUNKINGS, transcript
 
 pytestmark = pytest.mark.benchmark(group="clients", timer=time.process_time)
 
@@ -24,7 +24,7 @@ REQUESTS = 50
 
 
 @pytest.mark.parametrize("chunking", ["one event", "4 KiB"])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", SDKS)
 def test_event(race, run, wire, chunking):
     answer = transcript(wire)
     chunks = CHUNKINGS[chunking](answer)

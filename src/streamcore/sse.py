@@ -159,7 +159,7 @@ class Parser:
         if self._strict or len(data) > self._limit:
             return self._feed_strict(data)
         head, start, tail, end, event = self._shape
-        if data[:start] == head and data[end:] == tail:
+        if data[end:] == tail and data[:start] == head:  # in this order: a piece of an event has no such end
             payload = data[start:end]
             if _LF not in payload and _CR not in payload:
                 return [Frame(payload, event, self._last_event_id)]
@@ -183,9 +183,14 @@ class Parser:
 
     def _feed_part(self, data: bytes) -> list[Frame]:
         """A chunk that ends what is held, or is not just one event: cut off what is whole, hold the rest."""
+        if _CR in data:
+            separator = b"\r\n\r\n"
+        elif _LF in data:
+            separator = b"\n\n"
+        else:
+            return self._hold(data)
         held = self._held
-        separator = b"\r\n\r\n" if _CR in data else b"\n\n"
-        size = data.rfind(separator) + len(separator) if _LF in data else 0
+        size = data.rfind(separator) + len(separator)
         if size < len(separator):
             if _CR in data:
                 return self._feed_strict(data)
@@ -194,22 +199,25 @@ class Parser:
             size = 1  # the cut went through the empty line
         if len(held) + len(data) > self._limit:
             return self._feed_strict(data)
-        frames = self._feed_whole(self._release() + data[:size], separator)
+        held += data[:size]
+        frames = self._feed_whole(self._release(), separator)
         rest = data[size:]
         return frames + self._feed_part(rest) if rest else frames  # it may have separators of the other kind
 
     def _feed_whole(self, data: bytes, separator: bytes) -> list[Frame]:
-        """Whole events, the last with its separator. One split, of which nearly every piece is a payload."""
-        head, start, tail, _, _ = self._shape
+        """Whole events, the last with its separator: one that was held, or many, cut by one split."""
+        head, start, tail, end, event = self._shape
+        frames: list[Frame] = []
         if data[:start] != head or tail != separator:
             self._learn(data, separator)
-        head, start, _, _, event = self._shape
-        blocks = data[: -len(separator)]
-        frames: list[Frame] = []
-        if blocks[:start] != head:
-            self._feed_others(blocks, separator, frames)
-            return frames
-        for payload in blocks[start:].split(separator + head):
+            head, start, tail, end, event = self._shape
+            if data[:start] != head or tail != separator:
+                self._feed_others(data[: -len(separator)], separator, frames)
+                return frames
+        payloads = data[start:end]
+        if _LF not in payloads and _CR not in payloads:
+            return [Frame(payloads, event, self._last_event_id)]
+        for payload in payloads.split(separator + head):  # nearly every piece is one
             if _LF not in payload and _CR not in payload:
                 frames.append(Frame(payload, event, self._last_event_id))
             else:
