@@ -1,8 +1,9 @@
-"""What all tests share: how long Hypothesis searches, and the event loops."""
+"""What all tests share: how long Hypothesis searches, the event loops, and what is registered."""
 
 from __future__ import annotations
 
 import os
+from importlib import metadata
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,3 +21,27 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
     return request.param
+
+
+@pytest.fixture
+def entry_points(monkeypatch):
+    """Makes a group of entry points of what it is filled with, and says which of them were loaded, in order."""
+
+    def make(group):
+        modules, loaded = {}, []
+
+        class Counted(metadata.EntryPoint):
+            def load(self):
+                loaded.append(self.name)
+                found = modules[self.name]
+                if isinstance(found, Exception):
+                    raise found
+                return found
+
+        def select(**wanted):
+            return metadata.EntryPoints(Counted(name, f"x_{name}", group) for name in modules).select(**wanted)
+
+        monkeypatch.setattr(metadata, "entry_points", select)
+        return modules, loaded
+
+    return make

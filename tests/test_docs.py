@@ -22,8 +22,8 @@ def _table():
     return module
 
 
-@pytest.mark.parametrize("name", ["adapters.md", "serving.md"])
-def test_a_table_made_from_the_adapters_is_renewed(name):
+@pytest.mark.parametrize("name", ["adapters.md", "serving.md", "faults.md"])
+def test_a_table_made_from_what_the_library_does_is_renewed(name):
     table = _table()
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert table.renewed(page, table.PAGES[name]()) == page

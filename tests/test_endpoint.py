@@ -23,7 +23,7 @@ class Recorder:
         self.requests = []
         self.closed = False
 
-    async def open(self, request):
+    async def open(self, request, *, connect=None):
         self.requests.append(request)
 
         async def body():

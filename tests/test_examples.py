@@ -20,7 +20,36 @@ PRINTS = {
     "tools.py": ["Sunny in Lisbon."],
     "sans_io.py": ["Hello Finish(", "kind='truncated'", "event='note'"],
     "failures.py": ["after 'To be, or': truncated", "again in 3.0 s", "kind='cancelled'", "not sent:"],
+    "sync.py": ["Because air scatters blue light most.", "first: overloaded", "cancelled (cancel)", "['Hello']"],
+    "partial.py": ["PlanSoFar(title='Li', steps=[])", "1 of 2 steps: Walk", "call-1 weather", "broken: parse error"],
     "other_bodies.py": ["['Hi']", "\nHi\n", "Finish("],
+    "deadlines.py": [
+        "after '': timeout (first_token)",
+        "after 'Hello': timeout (idle): no more content came within 0.1 s",
+    ],
+    "retry.py": ["Hello\nFailure(kind='overloaded'", "Finish(reason='stop'"],
+    "fast.py": ["100 answers: {'Hello again'}", "50 connections: True"],
+    "fallback.py": ["Hello, said good after 3 attempts"],
+    "hedge.py": ["still open: 0 slow, 1 fast", "fast was first"],
+    "limit.py": ["0 has its answer", "2 has its answer", "3 was turned away: overloaded (limit)"],
+    "cancel.py": ["cancelled (cancel)", "detail='closed'", "detail='read'", "still open: 0"],
+    "tee.py": ["Because air scatters blue light most.", "kept: 'Because air", 'missed: {"events":'],
+    "resume.py": [
+        "lost after event 3: 'Because air scatters blue '",
+        "and on: 'Because air scatters blue light most.'",
+        "(expired)",
+    ],
+    "measuring.py": [
+        "4 events; most of the time was spent waiting for the provider",
+        "openai:gpt-4o at 127.0.0.1, request r-1",
+    ],
+    "faults.py": [
+        "reset: 'To be', then connection (reset)",
+        "stall: 'To be', then timeout (idle): no more content came within 20 s",
+        "made good: 'To be, or not', 3 attempt(s), 47 s later",
+        "over a socket: 'To be', then truncated (incomplete)",
+    ],
+    "own_model.py": ["Hello, asked 1 time"],
 }
 
 

@@ -31,7 +31,7 @@ from streamcore.events import (
     Usage,
 )
 from streamcore.frames import Frame
-from streamcore.reader import Reader
+from streamcore.reader import SILENCE_LIMIT, Reader
 
 
 class Wild:
@@ -618,3 +618,71 @@ def test_a_refused_event_is_let_go():
         tracemalloc.stop()
     assert held < 1 << 20
     assert most < (16 << 20) + (1 << 20)
+
+
+def silent(reader, size):
+    """Feed so many bytes of comments, as events of 64 KiB and one of what is left."""
+    events = []
+    while size:
+        piece = min(size, 1 << 16)
+        events += reader.feed(b":" + b"-" * (piece - 2) + b"\n" if piece > 1 else b"\n")
+        size -= piece
+    return events
+
+
+def test_bytes_without_an_event_are_no_failure_up_to_the_limit():
+    reader = Reader(Wild())
+    assert silent(reader, SILENCE_LIMIT) == []
+    assert reader.feed(line(A)) == [Start(), A]
+
+
+def test_one_more_byte_without_an_event_is_no_progress_and_ends_the_stream():
+    reader = Reader(Wild())
+    assert silent(reader, SILENCE_LIMIT) == []
+    start, failure = reader.feed(b"\n")
+    assert (start, failure.kind, failure.detail) == (Start(), "protocol", "no_progress")
+    assert f"{SILENCE_LIMIT + 1} bytes came without an event, after 0" in failure.message
+    assert (reader.outcome, reader.feed(line(A)), reader.close()) == (failure, [], [])
+
+
+def test_an_event_begins_the_count_anew():
+    reader = Reader(Wild())
+    for _ in range(3):
+        assert silent(reader, SILENCE_LIMIT) == []
+        assert reader.feed(line(A))[-1] == A
+    silent(reader, SILENCE_LIMIT)
+    assert reader.feed(b"\n")[-1].detail == "no_progress"
+
+
+def test_frames_that_say_nothing_are_no_progress():
+    reader = Reader(Wild())
+    nothing = b"data: []" + b" " * ((1 << 16) - 10) + b"\n\n"
+    first = reader.feed(line(A))
+    for _ in range(SILENCE_LIMIT >> 16):
+        assert reader.feed(nothing) == []
+    assert reader.feed(nothing)[-1].detail == "no_progress"
+    assert first == [Start(), A]
+
+
+def test_several_frames_that_say_nothing_in_one_feed_count_as_well():
+    reader = Reader(Wild())
+    nothing = (b"data: []" + b" " * ((1 << 16) - 10) + b"\n\n") * 16
+    events = []
+    while reader.outcome is None:
+        events += reader.feed(nothing)
+    assert (events[-1].detail, reader.received) == ("no_progress", SILENCE_LIMIT + (1 << 20))
+
+
+def test_usage_seen_before_no_progress_is_kept():
+    reader = Reader(Wild())
+    used = Usage(output_tokens=3)
+    reader.feed(line(A, used))
+    silent(reader, SILENCE_LIMIT + 1)
+    assert (reader.usage, reader.outcome.detail) == (used, "no_progress")
+
+
+def test_heartbeats_of_fifteen_bytes_may_go_on_for_a_month():
+    reader = Reader(Wild())
+    for _ in range(30 * 24 * 60 * 4):
+        reader.feed(b": keep-alive 1\n")
+    assert reader.feed(line(A)) == [Start(), A]

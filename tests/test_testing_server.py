@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from streamcore.testing import Answer, Pause, serve
+from streamcore.testing import Answer, Endless, Pause, serve
 
 
 def ask(server, path="/", body=b""):
@@ -84,6 +84,17 @@ def test_what_is_no_http_ends_the_connection():
         assert server.requests == []
 
 
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nab"])
+def test_a_request_that_was_cut_off_is_none(sent):
+    with serve(Answer()) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        assert server.requests == []
+
+
 def test_closing_the_server_ends_what_hangs():
     server = serve(Answer(["hang"], framing="raw"))
     address = urlsplit(server.url)
@@ -92,3 +103,26 @@ def test_closing_the_server_ends_what_hangs():
         assert server.wait_for(lambda: server.requests != [])
         server.close()
         assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001])
+@pytest.mark.parametrize(("framing", "piece"), [("raw", b"bc"), ("chunked", b"2\r\nbc\r\n")])
+def test_what_is_endless_goes_on_until_the_client_leaves(framing, piece, seconds):
+    with serve(Answer([Endless(b"bc", seconds), b"z"], framing=framing)) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client, client.makefile("rb") as reading:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while framing == "chunked" and reading.readline() != b"\r\n":
+                pass
+            assert reading.read(50 * len(piece)) == 50 * piece
+        assert server.wait_for(lambda: server.open_connections == 0)
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_a_garbled_body_has_a_chunk_without_a_size_if_it_has_chunks(framing):
+    with serve(Answer([b"a", "garble", b"b"], framing=framing)) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client, client.makefile("rb") as reading:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            _, _, body = reading.read().partition(b"\r\n\r\n")
+    assert body == (b"1\r\na\r\nno size\r\n" if framing == "chunked" else b"a")

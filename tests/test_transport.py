@@ -1,4 +1,4 @@
-"""Real sockets on loopback: both HTTP libraries, both event loops, every way a connection can go wrong or be left."""
+"""Real sockets on loopback: every transport, every event loop, every way a connection can go wrong or be left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from tiny import TINY, say
 
 import streamcore as sc
-from streamcore.testing import Answer, serve
+from streamcore.fast import Fast
+from streamcore.testing import Answer, serve, virtual_time
 from streamcore.transport import HTTPX, Source
 
 # httpx and httpcore read a body through nested generators and do not close the inner ones; trio says so.
@@ -28,10 +29,25 @@ GOOD = say("Hel", "lo")
 WORDS = ["Hel", "lo"]
 
 
+@pytest.fixture(params=["asyncio", "trio", "uvloop"])
+def anyio_backend(request):
+    return ("asyncio", {"use_uvloop": True}) if request.param == "uvloop" else request.param
+
+
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
-async def transport(request):
+async def over_client(request):
     async with request.param.AsyncClient(trust_env=False) as client:
         yield HTTPX(client)
+
+
+@pytest.fixture(params=[httpx, httpx2, None], ids=["httpx", "httpx2", "fast"])
+async def transport(request):
+    if request.param is None:
+        async with Fast() as fast:
+            yield fast
+    else:
+        async with request.param.AsyncClient(trust_env=False) as client:
+            yield HTTPX(client)
 
 
 def at(server, transport, **options):
@@ -53,7 +69,8 @@ async def failure(endpoint):
 
 
 def free(transport):
-    return transport._lane.get().slots.value == transport._concurrency
+    lane = transport._lane.get()
+    return free(lane) if isinstance(lane, HTTPX) else lane.slots.value == transport._concurrency
 
 
 def all_closed(server):
@@ -109,10 +126,10 @@ async def test_faults_of_the_wire(transport, answer, kind, detail):
         assert len(server.requests) == 1
 
 
-async def test_a_redirect_is_not_followed_even_by_a_client_that_would(transport):
-    transport._client.follow_redirects = True
+async def test_a_redirect_is_not_followed_even_by_a_client_that_would(over_client):
+    over_client._client.follow_redirects = True
     with serve(Answer(GOOD)) as other, serve(Answer(status=307, headers={"location": other.url})) as server:
-        assert (await failure(at(server, transport))).detail == "redirect"
+        assert (await failure(at(server, over_client))).detail == "redirect"
         assert other.requests == []
 
 
@@ -179,7 +196,7 @@ async def test_what_the_clients_exceptions_mean(error, kind, detail):
     assert (found.kind, found.detail) == (kind, detail)
 
 
-async def test_causes_are_found_inside_groups(transport, monkeypatch):
+async def test_causes_are_found_inside_groups():
     def broken(request):
         raise httpx2.ConnectError("all attempts failed") from ExceptionGroup(
             "both", [OSError("v6"), ConnectionRefusedError()]
@@ -275,7 +292,7 @@ async def test_leaving_before_the_headers_closes_the_socket_and_frees_the_slot(t
         assert free(transport)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 @pytest.mark.parametrize("cancels", [1, 2, 3, 5])
 @pytest.mark.parametrize("answer", [ENDLESS, Answer(["hang"], framing="raw")], ids=["body", "headers"])
 async def test_native_cancellation_however_often_closes_the_socket(transport, answer, cancels):
@@ -344,12 +361,12 @@ async def test_a_client_of_its_own_is_httpx_where_httpx2_is_missing(monkeypatch)
             assert isinstance(transport._lane.get().client, httpx.AsyncClient)
 
 
-async def test_a_client_that_was_given_stays_open(transport):
-    await transport.aclose()
+async def test_a_client_that_was_given_stays_open(over_client):
+    await over_client.aclose()
     with serve(Answer(GOOD)) as server:
-        await words(at(server, transport))
-        await transport.aclose()
-        assert not transport._client.is_closed
+        await words(at(server, over_client))
+        await over_client.aclose()
+        assert not over_client._client.is_closed
 
 
 def test_an_endpoint_may_be_used_in_one_event_loop_after_another():
@@ -411,3 +428,54 @@ async def test_a_client_whose_connections_cannot_be_closed_by_hand_is_closed_as_
         async with sc.Endpoint(TINY, "m", transport=transport).stream("hi") as stream:
             assert await stream.read() == [sc.Start(), sc.TextDelta(0, "Hel")]
         assert free(transport)
+
+
+# The seconds to connect
+
+
+class Connecting(httpx2.AsyncBaseTransport):
+    """A client's transport that tells of its steps as the real one does, and then never answers."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+        self.closed = 0
+
+    async def handle_async_request(self, request):
+        for step in self.steps:
+            await anyio.sleep(4)
+            await request.extensions["trace"](step, {"return_value": self})
+        await anyio.sleep_forever()
+
+    async def aclose(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual_time("asyncio"), virtual_time("trio")], ids=["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("steps", "seconds", "detail", "closed"),
+    [
+        (["connect_tcp.started"], 10, "connect", 0),
+        (["connect_tcp.started", "connect_tcp.complete"], 10, "connect", 1),
+        (["connect_tcp.started", "connect_tcp.started"], 10, "connect", 0),  # a client that tries again
+        (["connect_tcp.started", "send_request_headers.started"], 50, "total", 0),
+    ],
+    ids=["never", "tls", "again", "connected"],
+)
+async def test_a_connection_has_so_many_seconds_to_be_made(anyio_backend, steps, seconds, detail, closed):
+    client = Connecting(*(f"connection.{step}" for step in steps))
+    transport = HTTPX(httpx2.AsyncClient(transport=client))
+    start = anyio.current_time()
+    stream = sc.Endpoint(TINY, "m", transport=transport).stream("hi").within(connect=6, total=50)
+    with pytest.raises(sc.StreamFailed):
+        await stream.__aenter__()
+    assert (stream.outcome.kind, stream.outcome.detail, client.closed) == ("timeout", detail, closed)
+    assert anyio.current_time() - start == pytest.approx(seconds)
+    assert free(transport)
+    await transport._client.aclose()
+
+
+async def test_a_connection_that_is_made_in_time_is_used_again(transport):
+    with serve(Answer(GOOD)) as server:
+        async with at(server, transport).stream("hi").within(connect=30) as stream:
+            assert (await stream.collect()).text == "Hello"
+        assert await words(at(server, transport)) == WORDS

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adapter import Adapter, load
+    from .body import decode
+    from .deadlines import Deadlines
     from .endpoint import Endpoint, Model, model
     from .errors import Error, LocalError, StreamFailed
     from .events import (
@@ -36,7 +38,16 @@ if TYPE_CHECKING:
         ToolCallStart,
         Usage,
     )
+    from .fast import Fast
+    from .flow.fallback import fallback
+    from .flow.hedge import hedge
+    from .flow.limit import limit
+    from .flow.log import Log, MemoryLog
+    from .flow.resume import Resumable
+    from .flow.retry import retry
+    from .flow.tee import tee
     from .message import Fold
+    from .partial import Partial, Partials
     from .reader import Reader
     from .request import (
         ExtensionPart,
@@ -54,13 +65,16 @@ if TYPE_CHECKING:
         ToolResult,
         prompt,
     )
-    from .stream import Stream, decode
+    from .stream import Stream
     from .transport import HTTPX
+    from .upstream import Attempt, Origin, Statistics, Upstream
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "adapter": ("Adapter", "load"),
+    "body": ("decode",),
+    "deadlines": ("Deadlines",),
     "endpoint": ("Endpoint", "Model", "model"),
     "errors": ("Error", "LocalError", "StreamFailed"),
     "events": (
@@ -80,7 +94,16 @@ _LAZY = {
         "ToolCallStart",
         "Usage",
     ),
+    "fast": ("Fast",),
+    "flow.fallback": ("fallback",),
+    "flow.hedge": ("hedge",),
+    "flow.limit": ("limit",),
+    "flow.log": ("Log", "MemoryLog"),
+    "flow.resume": ("Resumable",),
+    "flow.retry": ("retry",),
+    "flow.tee": ("tee",),
     "message": ("Fold",),
+    "partial": ("Partial", "Partials"),
     "reader": ("Reader",),
     "request": (
         "ExtensionPart",
@@ -98,8 +121,9 @@ _LAZY = {
         "ToolResult",
         "prompt",
     ),
-    "stream": ("Stream", "decode"),
+    "stream": ("Stream",),
     "transport": ("HTTPX",),
+    "upstream": ("Attempt", "Origin", "Statistics", "Upstream"),
 }
 _HOMES = {name: module for module, names in _LAZY.items() for name in names}
 
@@ -107,8 +131,10 @@ __all__ = [
     "HTTPX",
     "Adapter",
     "Attachment",
+    "Attempt",
     "BlockEnd",
     "Citation",
+    "Deadlines",
     "Delta",
     "Endpoint",
     "Error",
@@ -116,21 +142,29 @@ __all__ = [
     "Extension",
     "ExtensionPart",
     "Failure",
+    "Fast",
     "File",
     "Finish",
     "Fold",
     "Image",
     "LocalError",
+    "Log",
+    "MemoryLog",
     "Message",
     "Model",
+    "Origin",
+    "Partial",
+    "Partials",
     "Reader",
     "Reasoning",
     "ReasoningDelta",
     "ReasoningPart",
     "RefusalDelta",
     "Request",
+    "Resumable",
     "Schema",
     "Start",
+    "Statistics",
     "Stream",
     "StreamFailed",
     "Text",
@@ -141,11 +175,17 @@ __all__ = [
     "ToolCallStart",
     "ToolChoice",
     "ToolResult",
+    "Upstream",
     "Usage",
     "decode",
+    "fallback",
+    "hedge",
+    "limit",
     "load",
     "model",
     "prompt",
+    "retry",
+    "tee",
 ]
 
 

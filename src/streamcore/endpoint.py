@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import TYPE_CHECKING, Protocol, Self
-
-from anyio import to_thread
+from urllib.parse import urlsplit
 
 from .adapter import Adapter, load
+from .body import Body
 from .errors import LocalError
 from .request import Request, Secret, Target, prompt
 from .stream import Stream
 from .transport import HTTPX
+from .upstream import Origin
+from .waiting import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .deadlines import Deadlines
     from .request import HTTPRequest
     from .transport import Response, Transport
 
@@ -38,7 +42,8 @@ class Endpoint:
     the adapter's own and win over them. `strict` refuses a request that the provider cannot take in full. `transport`
     stays the caller's to close; without one, `aclose` (or `async with`) closes the endpoint's own. `sign` makes of each
     request the one that is sent, just before it is: in a thread, since it may have to fetch credentials first, which
-    goes on there by itself if the stream is left meanwhile.
+    goes on there by itself if the stream is left meanwhile. `deadlines` are those of each stream; `Stream.within` sets
+    others for one.
 
     Raises:
         LocalError: There is no such adapter.
@@ -55,11 +60,13 @@ class Endpoint:
         strict: bool = False,
         transport: Transport | None = None,
         sign: Callable[[HTTPRequest], HTTPRequest] | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._adapter = load(adapter) if isinstance(adapter, str) else adapter
         self._name = adapter if isinstance(adapter, str) else getattr(adapter, "__name__", repr(adapter))
         self._strict = strict
         self._sign = sign
+        self._deadlines = deadlines
         self._own: HTTPX | None = None
         if transport is None:
             transport = self._own = HTTPX()
@@ -74,6 +81,17 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self._name!r}, {self._target.model!r}, url={self._target.url!r})"
 
+    @property
+    def transport(self) -> Transport | None:
+        """The transport that was given; None for the endpoint's own."""
+        return self._transport if self._own is None else None
+
+    def over(self, transport: Transport) -> Endpoint:
+        """The same endpoint over another transport, which stays the caller's to close."""
+        other = copy.copy(self)
+        other._transport, other._own = transport, None  # noqa: SLF001 - of this class
+        return other
+
     def stream(self, request: Request | str, /, *, strict: bool | None = None) -> Stream:
         """The stream that will answer; nothing is sent before `async with`. A string is one user message.
 
@@ -86,12 +104,17 @@ class Endpoint:
         if message.warnings and (self._strict if strict is None else strict):
             what = "; ".join(f"{warning.field}: {warning.message}" for warning in message.warnings)
             raise LocalError(f"the provider cannot take the request in full: {what}")
-        return Stream(self._adapter, lambda: self._open(message), warnings=message.warnings, secret=self._target.key)
 
-    async def _open(self, message: HTTPRequest) -> Response:
-        if self._sign is not None:
-            message = await to_thread.run_sync(self._sign, message, abandon_on_cancel=True)
-        return await self._transport.open(message)
+        async def open(connect: float | None) -> Response:
+            signed = message
+            if self._sign is not None:
+                signed = await in_thread(self._sign, message)
+            return await self._transport.open(signed, connect=connect)
+
+        host = urlsplit(message.url).hostname or ""
+        origin = Origin(adapter=self._name, model=self._target.model, host=host)
+        body = Body(self._adapter, open, origin=origin, warnings=message.warnings, secret=self._target.key)
+        return Stream(body, deadlines=self._deadlines)
 
     async def aclose(self) -> None:
         """Close the connections of the endpoint's own transport; one that was given stays open."""
@@ -114,6 +137,7 @@ def model(
     strict: bool = False,
     transport: Transport | None = None,
     sign: Callable[[HTTPRequest], HTTPRequest] | None = None,
+    deadlines: Deadlines | None = None,
 ) -> Endpoint:
     """The endpoint for `"<adapter>:<model>"`, such as `"openai:gpt-4o"`. The rest is as for `Endpoint`.
 
@@ -123,7 +147,17 @@ def model(
     adapter, colon, rest = name.partition(":")
     if not colon or not rest:
         raise LocalError(f"a model is named '<adapter>:<model>', such as 'openai:gpt-4o', not {name!r}")
-    return Endpoint(adapter, rest, url=url, key=key, headers=headers, strict=strict, transport=transport, sign=sign)
+    return Endpoint(
+        adapter,
+        rest,
+        url=url,
+        key=key,
+        headers=headers,
+        strict=strict,
+        transport=transport,
+        sign=sign,
+        deadlines=deadlines,
+    )
 
 
 def _key(adapter: Adapter, key: str | Secret | None) -> Secret | None:

@@ -34,6 +34,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallStart",
     "Usage",
+    "is_content",
 ]
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "pause", "other"]
@@ -215,3 +216,14 @@ Delta: TypeAlias = (
 
 Event: TypeAlias = Start | Delta | BlockEnd | Usage | Finish | Failure
 """Every event. Match on it exhaustively: a new one then breaks your type check, not your service."""
+
+_CONTENT = frozenset({ToolCallStart, Citation, Attachment})
+
+
+def is_content(event: Event, /) -> bool:
+    """Whether the event says something of the answer: not a bare start, an empty delta, a count or an end of something."""
+    if isinstance(event, TextDelta | ReasoningDelta | RefusalDelta):
+        return event.text != ""
+    if isinstance(event, ToolCallDelta):
+        return event.arguments != ""
+    return type(event) in _CONTENT or (isinstance(event, Extension) and event.index is not None)

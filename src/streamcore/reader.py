@@ -15,7 +15,7 @@ a cut body gives is a beginning of what the whole one gives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import DecodeError, structs
 
@@ -34,6 +34,7 @@ from .events import (
     Usage,
 )
 from .failures import find_error, shown
+from .frames import EVENT_LIMIT
 from .mending import TEXT_FIELD, is_deep, mended, unmask, with_text
 
 if TYPE_CHECKING:
@@ -43,18 +44,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
+# Bytes in a row that may complete no event: the largest frame, and 12 days of keep-alives before it (a comment of 15
+# bytes every 15 s). A body that never makes one would pass for alive for ever.
+SILENCE_LIMIT: Final = EVENT_LIMIT + 1024 * 1024
+
 
 class Reader:
     """Reads one response body. `framing` replaces the adapter's own, where a body comes framed otherwise.
 
-    `usage` is the last that the provider reported, `outcome` how the stream ended; None before. Both are only to be read.
+    `usage` is the last that the provider reported, `outcome` how the stream ended; None before. `received` is how many bytes
+    were fed. All are only to be read.
     """
 
     __slots__ = (
         "_blocks",
-        "_bytes",
         "_decode",
         "_decoder",
+        "_event_at",
         "_frames",
         "_framing",
         "_half",
@@ -63,6 +69,7 @@ class Reader:
         "_started",
         "_type",
         "outcome",
+        "received",
         "usage",
     )
 
@@ -77,7 +84,8 @@ class Reader:
         self._masked = False  # whether any frame was mended
         self._half: TextEvent | None = None  # the first half of a surrogate pair, which ended the last delta
         self._frames = 0
-        self._bytes = 0
+        self._event_at = 0  # how many bytes had been received when the last event was made
+        self.received = 0
         self.usage: Usage | None = None
         self.outcome: Finish | Failure | None = None
 
@@ -85,16 +93,21 @@ class Reader:
         """The events that `data` completes; nothing after the last one."""
         if self.outcome is not None:
             return []
-        self._bytes += len(data)
+        self.received += len(data)
         try:
             frames = self._framing.feed(data)
         except FramingError as error:
             events = self.feed_frames(error.frames)
             self._admit(error.failure, events)
             return events
-        if len(frames) == 1:
-            return self._feed_frame(frames[0])
-        return self.feed_frames(frames) if frames else []
+        events = self._feed_frame(frames[0]) if len(frames) == 1 else self.feed_frames(frames) if frames else []
+        if events:
+            self._event_at = self.received
+        elif self.received - self._event_at > SILENCE_LIMIT:
+            silence = self.received - self._event_at
+            message = f"{silence} bytes came without an event, after {self._event_at} with some"
+            self._admit(Failure("protocol", message, detail="no_progress"), events)
+        return events
 
     def feed_frames(self, frames: list[Frame]) -> list[Event]:
         """The events of frames that were cut elsewhere; nothing after the last one."""
@@ -110,14 +123,10 @@ class Reader:
         if not frame.data:
             return []
         self._frames += 1
-        events: list[Event] = []
         try:
             decoded = self._decode(frame)
         except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-            wrong = self._mend(frame, error, events)
-            if wrong is not None:
-                self._admit(self._malformed(frame, wrong), events)
-            return events
+            return self._feed_refused(frame, error)
         for event in decoded:
             if type(event) is self._type and event.index == self._index:  # type: ignore[union-attr]
                 continue
@@ -126,8 +135,17 @@ class Reader:
             self.usage = event
         else:
             return decoded
+        events: list[Event] = []
         for event in decoded:
             self._admit(event, events)
+        return events
+
+    def _feed_refused(self, frame: Frame, error: DecodeError | UnicodeDecodeError | RecursionError) -> list[Event]:
+        """The events of a frame that msgspec refused, or what is wrong with it."""
+        events: list[Event] = []
+        wrong = self._mend(frame, error, events)
+        if wrong is not None:
+            self._admit(self._malformed(frame, wrong), events)
         return events
 
     def close(self, failure: Failure | None = None) -> list[Event]:
@@ -174,7 +192,7 @@ class Reader:
             return Failure("protocol", message, detail="content_type")
         unfinished = f", {pending} bytes into another" if pending else ""
         message = (
-            f"the body ended after {self._bytes} bytes and {self._frames} frames{unfinished}, before the answer did"
+            f"the body ended after {self.received} bytes and {self._frames} frames{unfinished}, before the answer did"
         )
         return Failure("truncated", message)
 

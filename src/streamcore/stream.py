@@ -7,51 +7,37 @@
 Back-pressure is TCP's: bytes are read when events are asked for. Leaving the `async with` by any road (end, `break`,
 exception, cancellation, timeout) settles the outcome first, synchronously, and then closes the connection, so a second
 cancellation may cut short a polite goodbye but never the bookkeeping. No cancel scope is held while the caller runs.
+
+What a stream reads from is its *upstream*: one response body (`body.Body`), or other streams (`flow`).
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
-from msgspec import structs
 
+from .deadlines import Deadlines, Watch
 from .errors import LocalError, StreamFailed
-from .events import Event, Failure, Finish, TextDelta, Usage
-from .failures import http_failure, request_id, shown
+from .events import Event, Failure, Finish, Usage, is_content
 from .message import Fold
-from .reader import Reader
-from .transport import Source
+from .upstream import Statistics
+from .views import Documents, Words
+from .waiting import GRACE, new_wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-    from .adapter import Adapter
-    from .request import RequestWarning, Secret
-    from .transport import Response, ServerSentEvent
+    from .partial import Partial
+    from .request import RequestWarning
+    from .upstream import Attempt, Upstream
+    from .waiting import Wait
 
-__all__ = ["Stream", "decode"]
+__all__ = ["Stream"]
 
-DRAIN_SECONDS: Final = 1.0
-DRAIN_BYTES: Final = 64 * 1024  # what may follow the last event; more is not worth a kept connection
-ERROR_BYTES: Final = 64 * 1024  # of the body of an HTTP error
-ERROR_SECONDS: Final = 5.0
-
-# The essence of a MIME type that may hold events. Servers label streams loosely; HTML is what a proxy's error page is.
-_STREAM_TYPES: Final = frozenset(
-    {
-        "",
-        "text/event-stream",
-        "text/plain",
-        "application/json",
-        "application/x-ndjson",
-        "application/x-json-stream",
-        "application/octet-stream",
-        "application/vnd.amazon.eventstream",
-    }
-)
+_CANCELLED = Failure("cancelled", "the stream was cancelled", detail="cancel")
 
 
 class Stream:
@@ -61,69 +47,138 @@ class Stream:
     came before it; so is one that happens while the stream is opened, then by `async with` itself.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        open: Callable[[], Awaitable[Response]],
-        *,
-        warnings: Iterable[RequestWarning] = (),
-        secret: Secret | None = None,
-    ) -> None:
-        self._open = open
-        self._reader = Reader(adapter)
-        self._warnings = tuple(warnings)
-        self._secret = secret
-        self._response: Response | None = None
-        self._request_id: str | None = None
+    def __init__(self, upstream: Upstream[Any], *, deadlines: Deadlines | None = None) -> None:
+        self._upstream = upstream
+        self._take = upstream.take
+        self._deadlines = deadlines or Deadlines()
+        self._watch: Watch | None = None
+        self._wait: Wait
+        self._receive: Callable[[], Awaitable[Any]]
+        self._held: list[Event] = []  # what the next read gives, without a wait
         self._batch: list[Event] = []
         self._position = 0
         self._outcome: Finish | Failure | None = None
-        self._state = "new"
+        self._cut: Failure | None = None  # a read was cancelled: the outcome, unless whoever ends it knows better
+        self._state: Literal["new", "open", "ended", "closing", "closed"] = "new"
+        self._closed: anyio.Event | None = None
+        self._begun = False
+        self._opened = self._ended = 0.0
+        self._waited = 0.0
+        self._events = 0
+        self._first: float | None = None
+        self._gap = 0.0
+
+    def within(
+        self,
+        *,
+        connect: float | None = None,
+        first_token: float | None = None,
+        idle: float | None = None,
+        total: float | None = None,
+    ) -> Self:
+        """Set deadlines for this stream, in seconds as for `Deadlines`; those not named stay as they were. Returns itself.
+
+        Raises:
+            LocalError: One is not above 0, or the stream is open already.
+        """
+        if self._state != "new":
+            raise LocalError("deadlines are set before the stream is opened")
+        given = Deadlines(connect=connect, first_token=first_token, idle=idle, total=total)
+        self._deadlines = given.over(self._deadlines)
+        return self
 
     @property
     def usage(self) -> Usage | None:
         """The last usage the provider reported, at any time; None before there was one."""
-        return self._reader.usage
+        return self._upstream.usage
 
     @property
     def outcome(self) -> Finish | Failure | None:
-        """How the stream ended; None while it goes on. `Failure` of kind `cancelled` if it was left before its end."""
+        """How the stream ended; None until it has. `Failure` of kind `cancelled` if it was left before its end."""
         return self._outcome
 
     @property
     def warnings(self) -> tuple[RequestWarning, ...]:
         """What in the request the provider cannot take, and was left out."""
-        return self._warnings
+        return self._upstream.warnings
 
     @property
     def request_id(self) -> str | None:
         """The provider's id of the request, from the response's headers."""
-        return self._request_id
+        return self._upstream.request_id
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The requests made for this answer so far, in order: one, or several where a model is made of others."""
+        return self._upstream.attempts
+
+    def statistics(self) -> Statistics:
+        """What the stream has been like so far, or altogether once it is closed."""
+        elapsed = (self._ended or self._wait.now()) - self._opened if self._begun else 0.0
+        return Statistics(
+            bytes=self._upstream.received,
+            events=self._events,
+            elapsed=elapsed,
+            provider_wait=self._waited,
+            consumer_wait=max(elapsed - self._waited, 0.0),
+            first_content=None if self._first is None else self._first - self._opened,
+            largest_gap=self._gap or None,
+        )
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
-            raise LocalError("a stream can be opened once; ask the model for another")
-        self._state = "open"
+            if self._begun or not isinstance(self._outcome, Failure):
+                raise LocalError("a stream can be opened once; ask the model for another")
+            raise StreamFailed(self._outcome)  # cancelled before it began
+        wait, upstream, deadlines = self._begin(), self._upstream, self._deadlines
         try:
-            self._response = response = await self._open()
-            await self._check(response)
+            events = await wait.guard(lambda: upstream.open(deadlines))()
         except StreamFailed as error:
-            self._settle(error.failure)
-            await self._close()
-            raise StreamFailed(self._scrub(error.failure)) from error.__cause__
+            raise StreamFailed(await self._give_up(wait.claim(error) or error.failure)) from error.__cause__
         except BaseException as error:
-            self._settle(_left(error))
-            await self._close()
-            raise
+            failure = wait.claim(error)
+            outcome = await self._give_up(failure or _left(error))
+            if failure is None:
+                raise
+            raise StreamFailed(outcome) from None
+        wait.claim(None)
+        self._receive = wait.guard(upstream.receive)
+        self._held = events
+        now = wait.now()
+        self._waited = now - self._opened
+        if self._watch is not None:
+            self._watch.came(events, now)
+        if any(map(is_content, events)):
+            self._begun_to_answer(now)
         return self
+
+    def _begun_to_answer(self, now: float) -> None:
+        self._first = now
+        if self._watch is not None:
+            self._wait.watch(self._watch)  # `idle` may be due sooner than `first_token` was
+
+    def _begin(self) -> Wait:
+        self._state, self._begun = "open", True
+        wait = self._wait = new_wait()
+        self._opened = wait.now()
+        deadlines = self._deadlines
+        if deadlines != Deadlines(connect=deadlines.connect):
+            self._watch = Watch(deadlines, self._opened)
+            wait.watch(self._watch)
+        return wait
+
+    async def _give_up(self, failure: Failure) -> Failure:
+        """It could not be opened."""
+        self._waited = self._wait.now() - self._opened
+        self.settle(failure)
+        await self._close(drain=False)
+        return self._outcome if isinstance(self._outcome, Failure) else failure
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._settle(_left(error))
-        if error is None and isinstance(self._outcome, Finish):
-            await self._drain()
-        await self._close()
+        self.settle(self._cut or _left(error))
+        await self._close(drain=error is None)
 
     def __aiter__(self) -> Self:
         return self
@@ -139,9 +194,11 @@ class Stream:
             event = self._batch[self._position]
             self._position += 1
             return event
-        events = await self._next()
-        if not events:
-            raise StopAsyncIteration
+        events = await self.pull()
+        if self._outcome is not None:
+            events = self._given(events)
+            if not events:
+                raise StopAsyncIteration
         if len(events) > 1:
             self._batch, self._position = events, 1
         return events[0]
@@ -157,11 +214,23 @@ class Stream:
             events = self._batch[self._position :]
             self._batch, self._position = [], 0
             return events
-        return await self._next()
+        events = await self.pull()
+        return events if self._outcome is None else self._given(events)
 
     def text(self) -> AsyncIterator[str]:
         """The answer's words alone, as they come. Raises what iterating the stream raises."""
-        return _Text(self)
+        return Words(self)
+
+    def partial(self) -> AsyncIterator[Partial]:
+        """The arguments of tool calls and the texts of the answer as JSON that grows, each time some of it came.
+
+        For each read of the network each document that it changed, once. Needs the extra `partial`. A text that is no
+        JSON is given as well, as one that is broken. Raises what iterating the stream raises.
+
+        Raises:
+            LocalError: ijson is not installed; raised by the iteration.
+        """
+        return Documents(self)
 
     async def collect(self, fold: Fold | None = None) -> Fold:
         """Read to the end and add everything up; into `fold` if given, which keeps what came before a failure.
@@ -175,106 +244,150 @@ class Stream:
             fold.feed(events)
         return fold
 
-    async def _next(self) -> list[Event]:
-        reader, response = self._reader, self._response
-        while self._outcome is None:
-            if response is None or self._state != "open":
-                raise LocalError("the stream is not open: read it inside its `async with`")
-            try:
-                data = await response.read()
-            except StreamFailed as error:
-                events = reader.close(error.failure)
-            except BaseException:
-                self._finish(reader.close(Failure("cancelled", "a read was cancelled", detail="read")))
-                raise
-            else:
-                events = reader.feed(data) if data else reader.close()
-            if reader.outcome is not None:
-                events = self._finish(events)
-            if events:
-                return events
-        if isinstance(self._outcome, Failure):
-            raise StreamFailed(self._outcome)
-        return []
+    async def pull(self) -> list[Event]:
+        """As `read`, for those who pass events on: a `Failure` is the last event of the last batch, and not raised.
 
-    def _finish(self, events: list[Event]) -> list[Event]:
-        """The stream has ended with these events: note how, and keep a failure for raising."""
-        outcome = self._reader.outcome
-        if isinstance(outcome, Failure):
-            events = events[:-1]
-            outcome = self._scrub(outcome)
-        self._outcome = outcome
-        return events
-
-    def _scrub(self, failure: Failure) -> Failure:
-        """Some providers repeat the key in their error, or some of it."""
-        changes: dict[str, str] = {}
-        if self._secret is not None and self._secret.reveal() in failure.message:
-            changes["message"] = failure.message.replace(self._secret.reveal(), "***")
-        if failure.request_id is None and self._request_id is not None:
-            changes["request_id"] = self._request_id
-        return structs.replace(failure, **changes) if changes else failure
-
-    def _settle(self, failure: Failure) -> None:
-        """The stream is over, and failed like this if it had not ended: synchronous, so no cancellation comes between."""
-        self._state = "closed"
-        if self._outcome is None:
-            self._finish(self._reader.close(failure))
-
-    async def _check(self, response: Response) -> None:
-        """Refuse an answer that holds no events.
+        Knows nothing of a batch that iterating has begun.
 
         Raises:
-            StreamFailed: Another status than 200, a compressed body, or a type that is no stream's.
+            LocalError: The stream is not open.
         """
-        headers = response.headers
-        status = response.status
-        if status != 200:
-            raise StreamFailed(http_failure(status, dict(headers), await _beginning(response)))
-        self._request_id = request_id(headers)
-        if headers.get("content-encoding", "identity") != "identity":
-            message = f"the body is encoded as {headers['content-encoding']!r}, although identity was asked for"
-            raise StreamFailed(Failure("protocol", message, detail="content_encoding", status=status))
-        essence = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if essence not in _STREAM_TYPES:
-            beginning = shown(await _beginning(response))
-            message = f"the body is {essence!r}, not a stream of events; it begins {beginning}"
-            raise StreamFailed(Failure("protocol", message, detail="content_type", status=status))
-
-    async def _drain(self) -> None:
-        """Read what follows the last event, if it is little and comes soon: only then the connection can be used again."""
-        response = self._response
-        left = DRAIN_BYTES
-        with anyio.move_on_after(DRAIN_SECONDS):
+        if self._held or self._state != "open":
+            return self._rest()
+        wait, watch = self._wait, self._watch
+        asked = now = wait.now()
+        if watch is not None:
+            watch.asked(now)
+        while True:
             try:
-                while response is not None and left > 0 and (data := await response.read()):
-                    left -= len(data)
-            except StreamFailed:
-                return
+                received = await self._receive()
+            except BaseException as error:  # noqa: BLE001 - told apart there, and raised again
+                events = self._broken(error, asked)
+                now = wait.now()
+            else:
+                if wait.waiter is None:
+                    wait.claim(None)
+                wait.waiter = None
+                events = self._take(received)
+                now = wait.now()
+                if watch is not None and (failure := watch.came(events, now)) is not None:
+                    events = [*events, *self._upstream.fail(failure)]
+            if events or self._outcome is not None:
+                break
+        waited = now - asked
+        self._waited += waited
+        self._events += len(events)
+        if self._first is None:
+            if any(map(is_content, events)):
+                self._begun_to_answer(now)
+        elif waited > self._gap:
+            self._gap = waited
+        if self._upstream.outcome is not None:
+            await self._over(events)
+        return events
 
-    async def _close(self) -> None:
-        if self._response is not None:
-            await self._response.close()
+    def _rest(self) -> list[Event]:
+        """What came while the stream was opened, or was still to come when it was ended; [] when there is no more."""
+        if self._cut is not None:
+            self._held = self.settle(self._cut)
+        if self._state == "open":
+            if self._watch is not None:
+                self._watch.asked(self._wait.now())
+            last = self._held[-1]
+            if isinstance(last, Finish | Failure):
+                self._outcome, self._state = last, "ended"
+        elif self._outcome is None:
+            raise LocalError("the stream is not open: read it inside its `async with`")
+        events, self._held = self._held, []
+        self._events += len(events)
+        return events
+
+    async def _over(self, events: list[Event]) -> None:
+        if self._outcome is not None:
+            return  # another task has ended it meanwhile
+        self._outcome = self._upstream.outcome
+        self._state = "ended"
+        if isinstance(self._outcome, Failure):
+            self._held = events  # given by a next read, if this one is cancelled now
+            await self._close(drain=False)
+            self._held = []
+
+    def _broken(self, error: BaseException, asked: float) -> list[Event]:
+        """A wait raised: the last events, if that was the other side's fault or ours; else it is raised again."""
+        failure = self._wait.claim(error)
+        if failure is None and isinstance(error, StreamFailed):
+            failure = error.failure
+        if failure is not None:
+            return self._upstream.fail(failure)
+        self._waited += self._wait.now() - asked
+        if self._outcome is None:
+            self._cut = Failure("cancelled", "a read was cancelled", detail="read")
+            self._state = "ended"
+        raise error
+
+    def _given(self, events: list[Event]) -> list[Event]:
+        """What of the last batch is given rather than raised."""
+        outcome = self._outcome
+        if isinstance(outcome, Failure):
+            events = events[:-1]
+            if not events:
+                raise StreamFailed(outcome)
+        return events
+
+    async def cancel(self) -> None:
+        """End the stream, from any task of its event loop: its reader gets what has come, then `StreamFailed`.
+
+        The outcome is a `Failure` of kind `cancelled` and detail `cancel`, unless the stream has ended before. When this
+        returns, the connection is closed.
+        """
+        closed = self._closed = self._closed or anyio.Event()
+        while self._state == "open" and self._wait.stop(_CANCELLED):
+            with anyio.move_on_after(GRACE):  # the wait may have ended by itself just then
+                await closed.wait()
+        self._held = self.settle(_CANCELLED)
+        await self._close(drain=False)
+
+    def settle(self, failure: Failure) -> list[Event]:
+        """End the stream without a wait, for those who make streams of others: its last events, if they were still to come.
+
+        The outcome is this failure, unless there was one or what came proves that the answer is whole. The connection is
+        still to be closed.
+        """
+        events, self._held = self._held, []
+        if self._outcome is None:
+            events = [*events, *self._upstream.fail(failure)]
+            self._outcome = self._upstream.outcome or failure
+        if self._state in {"new", "open"}:
+            self._state = "ended"
+        self._cut = None
+        if self._begun:
+            self._ended = self._ended or self._wait.now()
+        return events
+
+    async def aclose(self, *, drain: bool = True) -> None:
+        """Leave the stream, as the end of its `async with` does; what follows its `Finish` is read if there is time to `drain`."""
+        self.settle(self._cut or _left(None))
+        await self._close(drain=drain)
+
+    async def _close(self, *, drain: bool) -> None:
+        """Let go of the connection, once; who comes second waits until that is done."""
+        if self._state == "closing":
+            self._closed = self._closed or anyio.Event()
+            await self._closed.wait()
+        elif self._state != "closed":
+            self._state = "closing"
+            try:
+                if self._begun:
+                    self._wait.close()
+                    await self._upstream.close(drain=drain)
+            finally:
+                self._state = "closed"
+                if self._closed is not None:
+                    self._closed.set()
 
     def __del__(self) -> None:
-        if getattr(self, "_state", "") == "open":
+        if getattr(self, "_state", "new") in {"open", "ended"}:
             warnings.warn(f"{self!r} was opened without `async with` and never closed", ResourceWarning, stacklevel=2)
-
-
-class _Text:
-    """The text of a stream's `TextDelta`s. A class, not a generator: leaving it leaves nothing behind."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def __aiter__(self) -> _Text:
-        return self
-
-    async def __anext__(self) -> str:
-        async for event in self._stream:
-            if type(event) is TextDelta:
-                return event.text
-        raise StopAsyncIteration
 
 
 def _left(error: BaseException | None) -> Failure:
@@ -284,27 +397,3 @@ def _left(error: BaseException | None) -> Failure:
     if isinstance(error, Exception):
         return Failure("cancelled", f"the reader left the stream with {type(error).__name__}", detail="exception")
     return Failure("cancelled", "the reader's task was cancelled", detail="task")
-
-
-async def _beginning(response: Response) -> bytes:
-    """As much of a body as an error needs, and no longer than it is worth."""
-    data = b""
-    with anyio.move_on_after(ERROR_SECONDS):
-        try:
-            while len(data) < ERROR_BYTES and (more := await response.read()):
-                data += more
-        except StreamFailed:
-            pass
-    return data[:ERROR_BYTES]
-
-
-def decode(adapter: Adapter, source: AsyncIterable[bytes] | AsyncIterable[ServerSentEvent]) -> Stream:
-    """A stream of a body that came another way: bytes in any cut, or events that `httpx_sse` has parsed.
-
-    The source is closed when the stream is, if it has an `aclose`.
-    """
-
-    async def open() -> Response:
-        return Source(source)
-
-    return Stream(adapter, open)

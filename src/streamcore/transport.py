@@ -5,31 +5,35 @@ the clients do not:
 
 * Admission is a first-in-first-out semaphore of our own in front of a pool without a limit. With httpx's own queue a
   thousand requests on a hundred slots stalled the event loop for seconds.
-* The socket is closed on every exit. httpx 0.28 forgets connections when a task is cancelled while one is opened
-  or waited for; so each new connection is noted as it is made, and closed here. Closing it is the first thing that
-  happens and needs no further turn of the event loop, so not even a second `task.cancel()` comes before it.
+* The socket is closed on every exit, and both clients' pools are left in order (`closing`). httpx 0.28 forgets
+  connections when a task is cancelled while one is opened or waited for; so each new connection is noted as it is made,
+  and closed here. Closing it is the first thing that happens and needs no further turn of the event loop, so not even a
+  second `task.cancel()` comes before it.
 * `accept-encoding: identity` (a compressed body hides where it was cut), redirects never followed (both clients carry
   `x-api-key` along), no `.netrc`.
-
-What cannot be made safe with httpx 0.28: a request cancelled while it waits for the headers on a *reused* connection
-relies on httpcore's own clean-up, which a second native `task.cancel()` interrupts. httpx2 does not have this weakness.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, cast, runtime_checkable
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias, cast, runtime_checkable
+from uuid import uuid4
+from weakref import WeakSet
 
 import anyio
 from anyio.lowlevel import RunVar
 
 from . import sse
+from .closing import CLOSE_SECONDS, apart, close, close_iterator, close_lost, forgets
 from .errors import StreamFailed
 from .events import Failure
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
     import httpx
@@ -39,12 +43,23 @@ if TYPE_CHECKING:
 
     Client: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
 
-__all__ = ["HTTPX", "Response", "ServerSentEvent", "Source", "Transport"]
+__all__ = [
+    "CONCURRENCY",
+    "HTTPX",
+    "Response",
+    "ServerSentEvent",
+    "Source",
+    "Transport",
+    "close_clients",
+    "failure_of",
+    "new_client",
+]
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 300.0  # reasoning models have been seen silent for minutes
-CLOSE_SECONDS: Final = 2.0  # a polite close; the socket itself is closed first
 CONCURRENCY: Final = 100
+
+_CLIENTS: Final[RunVar[WeakSet[Client]]] = RunVar("streamcore.transport.clients")
 
 
 class Response(Protocol):
@@ -76,8 +91,8 @@ class Response(Protocol):
 class Transport(Protocol):
     """What carries requests."""
 
-    async def open(self, request: HTTPRequest, /) -> Response:
-        """Send the request; return when the headers are there.
+    async def open(self, request: HTTPRequest, /, *, connect: float | None = None) -> Response:
+        """Send the request; return when the headers are there. A connection has `connect` seconds to be made.
 
         Raises:
             StreamFailed: There is no answer; a `Failure` of kind connection, protocol or timeout.
@@ -91,6 +106,8 @@ class _Lane:
     def __init__(self, client: Client, concurrency: int) -> None:
         self.client = client
         self.slots = anyio.Semaphore(concurrency)
+        self.forgetful = forgets(client)
+        self.closing: set[asyncio.Task[None]] = set()
 
 
 class HTTPX:
@@ -104,24 +121,35 @@ class HTTPX:
     def __init__(self, client: Client | None = None, *, concurrency: int = CONCURRENCY) -> None:
         self._client = client
         self._concurrency = concurrency
-        self._lane: RunVar[_Lane] = RunVar(f"streamcore.HTTPX-{id(self)}")
+        self._lane: RunVar[_Lane] = RunVar(f"streamcore.HTTPX-{uuid4()}")  # anyio before 4.11 finds it by name
 
-    async def open(self, request: HTTPRequest, /) -> Response:
+    async def open(self, request: HTTPRequest, /, *, connect: float | None = None) -> Response:
         """Send the request as it is; return when the headers are there.
+
+        `connect` is the seconds that a new connection may take, from the name to the end of TLS; None for the client's own.
 
         Raises:
             StreamFailed: There is no answer; a `Failure` of kind connection, protocol or timeout.
         """
         lane = self._lane.get(None)
         if lane is None:
-            lane = _Lane(self._client or _new_client(), self._concurrency)
+            lane = _Lane(self._client or self._new_client(), self._concurrency)
             self._lane.set(lane)
         await lane.slots.acquire()
         try:
-            return await _send(lane, request)
+            return await _send(lane, request, connect)
         except BaseException:
             lane.slots.release()
             raise
+
+    @staticmethod
+    def _new_client() -> Client:
+        client: Client = new_client("AsyncClient")
+        clients = _CLIENTS.get(None)
+        if clients is None:
+            _CLIENTS.set(clients := WeakSet())
+        clients.add(client)
+        return client
 
     async def aclose(self) -> None:
         """Close the client of this event loop, if it was made here."""
@@ -136,43 +164,65 @@ class HTTPX:
         await self.aclose()
 
 
-def _new_client() -> Client:
+async def close_clients() -> None:
+    """Close the clients that were made here for this event loop, because it is about to end."""
+    for client in list(_CLIENTS.get(())):
+        await client.aclose()
+
+
+def new_client(kind: Literal["AsyncClient", "Client"]) -> Any:
+    """A client of httpx2, or of httpx where that is not installed."""
     try:
         library: Any = import_module("httpx2")
     except ImportError:
         library = import_module("httpx")
     timeout = library.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS, write=READ_SECONDS, pool=None)
     limits = library.Limits(max_connections=None, max_keepalive_connections=CONCURRENCY)
-    client: Client = library.AsyncClient(timeout=timeout, limits=limits)
-    return client
+    return getattr(library, kind)(timeout=timeout, limits=limits)
 
 
-async def _send(lane: _Lane, request: HTTPRequest) -> _HTTPXResponse:
+async def _send(lane: _Lane, request: HTTPRequest, connect: float | None) -> _HTTPXResponse:
     client: Any = lane.client  # the two libraries' types differ in name alone
     opened: list[Any] = []
+    scope = anyio.CancelScope()  # the client's own limit is for each step of connecting, this one for all of them
 
     async def note(name: str, info: Mapping[str, Any]) -> None:
-        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if connect is not None and name == "connection.connect_tcp.started" and scope.deadline == inf:
+            scope.deadline = anyio.current_time() + connect
+        elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             opened.append(info["return_value"])
+        elif name.endswith(".send_request_headers.started"):
+            scope.deadline = inf
 
     message = client.build_request(
         request.method, request.url, headers=dict(request.headers), content=request.body, extensions={"trace": note}
     )
     try:
-        response = await client.send(message, stream=True, follow_redirects=False, auth=None)
+        with scope:
+            response = await client.send(message, stream=True, follow_redirects=False, auth=None)
+            return _HTTPXResponse(response, lane)
     except BaseException as error:
-        for stream in opened[-1:]:
-            await _close(stream)
-        if isinstance(error, Exception) and (failure := _failure(error, headers=False)) is not None:
+        await _give_up(lane, opened, message.url)
+        if isinstance(error, Exception) and (failure := failure_of(error, headers=False)) is not None:
             raise StreamFailed(failure) from error
         raise
-    return _HTTPXResponse(response, lane.slots)
+    await _give_up(lane, opened, message.url)
+    raise StreamFailed(Failure("timeout", f"no connection was made within {connect:g} s", detail="connect"))
+
+
+async def _give_up(lane: _Lane, opened: list[Any], url: Any) -> None:
+    try:
+        for stream in opened[-1:]:
+            await close(stream)
+    finally:
+        if lane.forgetful:
+            await apart(partial(close_lost, lane.client, url), lane.closing)
 
 
 class _HTTPXResponse:
-    def __init__(self, response: Any, slots: anyio.Semaphore) -> None:
+    def __init__(self, response: Any, lane: _Lane) -> None:
         self._response = response
-        self._slots: anyio.Semaphore | None = slots
+        self._lane: _Lane | None = lane
         self._body: AsyncIterator[bytes] = response.stream.__aiter__()
         self._ended = False
         self.status: int = response.status_code
@@ -185,35 +235,32 @@ class _HTTPXResponse:
             self._ended = True
             return b""
         except Exception as error:
-            failure = _failure(error, headers=True)
+            failure = failure_of(error, headers=True)
             if failure is None:
                 raise
             raise StreamFailed(failure) from error
 
     async def close(self) -> None:
-        slots, self._slots = self._slots, None
-        if slots is None:
+        lane, self._lane = self._lane, None
+        if lane is None:
             return
-        slots.release()
-        network = self._response.extensions.get("network_stream")
-        if network is not None and not self._ended:
-            await _close(network)
+        lane.slots.release()
+        try:
+            network = self._response.extensions.get("network_stream")
+            if network is not None and not self._ended:
+                await close(network)
+        finally:
+            if self._ended and not lane.forgetful:  # nothing is awaited
+                await self._clear(lane)
+            else:
+                await apart(partial(self._clear, lane), lane.closing)
+
+    async def _clear(self, lane: _Lane) -> None:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            await _aclose(self._body)
+            await close_iterator(self._body)
             await self._response.aclose()
-
-
-async def _aclose(items: object) -> None:
-    """Close an iterator, if it is a generator: dropped, it would be closed later, by another task."""
-    close = getattr(items, "aclose", None)
-    if close is not None:
-        await close()
-
-
-async def _close(stream: Any) -> None:
-    """Close a connection of httpcore's. The socket is closed before the first suspension."""
-    with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-        await stream.aclose()
+        if lane.forgetful:
+            await close_lost(lane.client, self._response.request.url)
 
 
 @runtime_checkable
@@ -259,7 +306,7 @@ class Source:
     async def close(self) -> None:
         """Close the source, if it can be closed."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            await _aclose(self._items)
+            await close_iterator(self._items)
 
 
 # Both libraries name their exceptions alike, so they are told apart by name: neither need be installed.
@@ -271,7 +318,7 @@ _TIMEOUTS: Final = {
 }
 
 
-def _failure(error: Exception, *, headers: bool) -> Failure | None:
+def failure_of(error: Exception, *, headers: bool) -> Failure | None:
     """What a client's exception means; None for one that is not about the network. `headers`: they had come."""
     names = [kind.__name__ for kind in type(error).__mro__]
     if names[0] in _TIMEOUTS:

@@ -19,7 +19,7 @@ class Recorded:
     def __init__(self, *pieces):
         self._pieces = pieces
 
-    async def open(self, request):
+    async def open(self, request, *, connect=None):
         async def body():
             for piece in self._pieces:
                 yield piece

@@ -42,10 +42,10 @@ class Tap:
         self._response: Response | None = None
         self._chunks: list[bytes] = []
 
-    async def open(self, request: HTTPRequest, /) -> Response:
+    async def open(self, request: HTTPRequest, /, *, connect: float | None = None) -> Response:
         """Send the request through the other transport, and keep the answer."""
         self._request = request
-        self._response = await self._transport.open(request)
+        self._response = await self._transport.open(request, connect=connect)
         return _Tapped(self._response, self._chunks)
 
     def recording(self, adapter: str, *, note: str = "", keys: Iterable[str] = ()) -> Recording | None:

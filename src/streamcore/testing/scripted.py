@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import msgspec
 
 from streamcore import ndjson
+from streamcore.body import Body
 from streamcore.errors import LocalError, StreamFailed
 from streamcore.events import Event, Failure
 from streamcore.request import HTTPRequest
 from streamcore.stream import Stream
+
+from .server import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,19 +61,23 @@ EVENTS: Final[Adapter] = _Events()
 
 
 class _Script:
-    """A response that gives one answer's events, a line each read."""
+    """A response that gives one answer's events, a line each read, and pauses where it says so."""
 
     status = 200
     headers: Mapping[str, str] = {}
 
-    def __init__(self, model: ScriptedModel, answer: Sequence[Event]) -> None:
+    def __init__(self, model: ScriptedModel, answer: Sequence[Event | Pause]) -> None:
         self._model = model
-        self._lines = iter(lines(answer))
+        self._steps = iter(answer)
         self._open = True
         model.open += 1
 
     async def read(self) -> bytes:
-        return next(self._lines, b"")
+        for step in self._steps:
+            if not isinstance(step, Pause):
+                return lines([step])[0]
+            await anyio.sleep(step.seconds)
+        return b""
 
     async def close(self) -> None:
         self._model.open -= self._open
@@ -79,11 +87,11 @@ class _Script:
 class ScriptedModel:
     """A model that gives prepared answers, in order, the last one again and again.
 
-    An answer is the events after which its body ends, so one without a `Finish` is truncated; one that *is* a `Failure`
-    fails when it is opened. `requests` are those that came; `open` counts the streams that are open.
+    An answer is the events after which its body ends, so one without a `Finish` is truncated; a `Pause` among them is
+    silence. One that *is* a `Failure` fails when it is opened. `requests` are those that came; `open` counts the streams that are open.
     """
 
-    def __init__(self, *answers: Sequence[Event] | Failure) -> None:
+    def __init__(self, *answers: Sequence[Event | Pause] | Failure) -> None:
         if not answers:
             raise LocalError("a scripted model needs at least one answer")
         self._answers = answers
@@ -95,9 +103,9 @@ class ScriptedModel:
         answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
         self.requests.append(request)
 
-        async def open() -> Response:
+        async def open(connect: float | None) -> Response:  # noqa: ARG001 - there is no road
             if isinstance(answer, Failure):
                 raise StreamFailed(answer)
             return _Script(self, answer)
 
-        return Stream(EVENTS, open)
+        return Stream(Body(EVENTS, open))

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Answer", "Pause", "ReceivedRequest", "Server", "serve"]
+__all__ = ["Answer", "Endless", "Pause", "ReceivedRequest", "Server", "Step", "head", "serve"]
 
 _PATIENCE: Final = 30.0  # seconds after which a stuck connection is given up, so that a broken test ends
 
@@ -28,15 +28,23 @@ class Pause(Struct, frozen=True):
     seconds: float
 
 
-Step: TypeAlias = bytes | Pause | Literal["reset", "close", "hang"]
+class Endless(Struct, frozen=True):
+    """Send this piece again and again, with so many seconds before each, until the client goes or the server stops."""
+
+    piece: bytes
+    seconds: float = 0.0
+
+
+Step: TypeAlias = bytes | Pause | Endless | Literal["reset", "close", "hang", "garble"]
 
 
 class Answer(Struct, frozen=True):
     """What the server answers. Each piece of `body` is sent by itself.
 
     `"reset"` breaks the connection with a TCP RST, `"close"` ends it (with a chunked or counted body: too early),
-    `"hang"` sends nothing more until the client goes. `framing` is how HTTP delimits the body: in chunks, by
-    `content-length`, by closing the connection, or `"raw"`: the body is all that is sent, status line and all.
+    `"hang"` sends nothing more until the client goes, `"garble"` ends it after a chunk without a size, if there are
+    chunks. `framing` is how HTTP delimits the body: in chunks, by `content-length`, by closing the connection, or
+    `"raw"`: the body is all that is sent, status line and all.
     """
 
     body: Sequence[Step] = ()
@@ -143,18 +151,24 @@ class Server:
 
     def _play(self, connection: socket.socket, answer: Answer) -> bool:
         """Send an answer; whether the connection can take another."""
-        connection.sendall(_head(answer))
+        connection.sendall(head(answer))
         for step in answer.body:
             if isinstance(step, bytes):
-                chunked = answer.framing == "chunked" and step
-                connection.sendall(b"%x\r\n%b\r\n" % (len(step), step) if chunked else step)
+                connection.sendall(_chunk(answer, step))
             elif isinstance(step, Pause):
                 if not _stays(connection, step.seconds):
                     return False
+            elif isinstance(step, Endless):
+                piece = _chunk(answer, step.piece)
+                while not step.seconds or _stays(connection, step.seconds):
+                    connection.sendall(piece)
+                return False
             elif step == "hang":
                 return _stays(connection, _PATIENCE)
             else:
-                if step == "reset":
+                if step == "garble" and answer.framing == "chunked":
+                    connection.sendall(b"no size\r\n")
+                elif step == "reset":
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
         if answer.framing == "chunked":
@@ -180,7 +194,13 @@ def _stays(connection: socket.socket, seconds: float) -> bool:
         connection.settimeout(_PATIENCE)
 
 
-def _head(answer: Answer) -> bytes:
+def _chunk(answer: Answer, data: bytes) -> bytes:
+    """A piece of the body as HTTP delimits it."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data and answer.framing == "chunked" else data
+
+
+def head(answer: Answer) -> bytes:
+    """The status line and the headers, as they are sent."""
     if answer.framing == "raw":
         return b""
     headers = dict(answer.headers)
@@ -195,7 +215,7 @@ def _head(answer: Answer) -> bytes:
 
 
 def _read_request(reading: IO[bytes]) -> ReceivedRequest | None:
-    """The next request on a connection; None if the client is done, or speaks something else."""
+    """The next request on a connection; None if the client is done, left in the middle, or speaks something else."""
     words = reading.readline().decode("latin-1").split(" ")
     if len(words) != 3:
         return None
@@ -204,5 +224,6 @@ def _read_request(reading: IO[bytes]) -> ReceivedRequest | None:
     while (line := reading.readline()) not in (b"\r\n", b""):
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = reading.read(int(headers.get("content-length", "0")))
-    return ReceivedRequest(method, path, headers, body)
+    size = int(headers.get("content-length", "0"))
+    body = reading.read(size)
+    return ReceivedRequest(method, path, headers, body) if line and len(body) == size else None
