@@ -400,7 +400,7 @@ async def test_a_cancellation_that_dialling_swallows_counts(fast):
 
 
 class Silent:
-    """A server that accepts and says nothing; `left` when its first client has."""
+    """A server that accepts and says nothing; `left` when a client has."""
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -410,19 +410,22 @@ class Silent:
         return self
 
     def listen(self):
-        client, _ = self.listener.accept()
-        with client:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.hear, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def hear(self, client):
+        with client, contextlib.suppress(OSError):
             client.settimeout(30)
-            try:
-                while client.recv(65536):
-                    self.greeted.set()
-            except ConnectionError:
-                pass
+            while client.recv(65536):
+                self.greeted.set()
         self.left.set()
 
     def __exit__(self, *_):
-        self.thread.join()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self.thread.join()
 
     @property
     def url(self):

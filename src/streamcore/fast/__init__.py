@@ -22,6 +22,7 @@ import ssl
 from importlib import import_module
 from socket import SOCK_STREAM, gaierror
 from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import uuid4
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -65,7 +66,7 @@ class Fast:
         except ImportError as error:
             raise LocalError("the fast transport is an extra: pip install 'streamcore[fast]'") from error
         self._concurrency = concurrency
-        self._lane: RunVar[_Lane | HTTPX] = RunVar(f"streamcore.Fast-{id(self)}")
+        self._lane: RunVar[_Lane | HTTPX] = RunVar(f"streamcore.Fast-{uuid4()}")
 
     async def open(self, request: HTTPRequest, /, *, connect: float | None = None) -> Response:
         """Send the request as it is; return when the headers are there.

@@ -18,9 +18,10 @@ from threading import Event, Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from streamcore.client_errors import failure_of
 from streamcore.errors import LocalError, StreamFailed
 from streamcore.events import Failure
-from streamcore.transport import CONCURRENCY, failure_of, new_client
+from streamcore.transport import CONCURRENCY, new_client
 from streamcore.waiting import BLOCKING, GRACE
 
 if TYPE_CHECKING:
