@@ -49,6 +49,7 @@ PRINTS = {
         "made good: 'To be, or not', 3 attempt(s), 47 s later",
         "over a socket: 'To be', then truncated (incomplete)",
     ],
+    "backpressure.py": ["4 events read, 3 words taken", "has read nothing, 9 words taken"],
     "own_model.py": ["Hello, asked 1 time"],
 }
 
