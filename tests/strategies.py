@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from streamcore.events import (
     Attachment,
@@ -84,7 +85,22 @@ def streams(draw):
     last = draw(EVENTS[Finish] | EVENTS[Failure])
     if isinstance(last, Finish):
         events += [BlockEnd(index) for index, more in enumerate(blocks) if more is not None]
-    return [*events, last]
+    return distinct([*events, last])
+
+
+def distinct(events):
+    """The same, no call with the id of another one: the event model promises that. One without an id is left so."""
+    taken, out = set(), []
+    for event in events:
+        if not isinstance(event, ToolCallStart):
+            out.append(event)
+            continue
+        id = event.id
+        while id and id in taken:
+            id += "'"
+        taken.add(id)
+        out.append(structs.replace(event, id=id))
+    return out
 
 
 def block_event(kind, index):

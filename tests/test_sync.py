@@ -265,11 +265,20 @@ def test_cancelled_after_its_end_nothing_changes(at):
     assert stream.outcome == HELLO[-1]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises `KeyboardInterrupt`, also where whoever started this process has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(condition):
     """Ctrl-C in the main thread, once something holds."""
     return later(condition, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_read_and_leaves_nothing_open(at):
     reading = threading.Event()
     with serve(Answer([GOOD[0], "hang"])) as server:
@@ -283,6 +292,7 @@ def test_ctrl_c_ends_a_read_and_leaves_nothing_open(at):
     assert stream.outcome.kind == "cancelled"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_an_opening_and_leaves_nothing_open(at):
     with serve(Answer(["hang"], framing="raw")) as server:
         stream = sync.stream(at(server), "hi")
@@ -292,6 +302,37 @@ def test_ctrl_c_ends_an_opening_and_leaves_nothing_open(at):
         thread.join()
         assert all_closed(server)
         assert stream.outcome.kind == "cancelled"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_a_step_is_handed_over_leaves_nothing_running(when, monkeypatch):
+    crossing = portal.Crossing()
+    hand_over = crossing._loop.call_soon_threadsafe
+    began, ended = threading.Event(), threading.Event()
+    calls = []
+
+    def interrupted(act, **options):
+        calls.append(act)
+        if len(calls) > 1:
+            return hand_over(act, **options)
+        if when == "after":
+            hand_over(act, **options)
+        raise KeyboardInterrupt
+
+    async def step():
+        began.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(crossing._loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crossing.run(step)
+    assert ended.is_set() == began.is_set()
+    monkeypatch.undo()
+    crossing.run(anyio.lowlevel.checkpoint)
+    assert ended.is_set() == began.is_set()
 
 
 def test_an_endpoint_starts_no_event_loop(monkeypatch):

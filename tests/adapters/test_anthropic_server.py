@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from support import params
 
-from strategies import streams
+from strategies import distinct, streams
 from streamcore import sse
 from streamcore.dialect import Call, Dialect
 from streamcore.errors import LocalError
@@ -278,7 +278,7 @@ def answers(draw):
     return [likelier(draw, event) for event in draw(streams())]
 
 
-@given(answers(), st.randoms(use_true_random=False))
+@given(answers().map(distinct), st.randoms(use_true_random=False))
 def test_what_is_written_is_read_back(events, rng):
     body, losses = write(*events)
     at = sorted(rng.randint(0, len(body)) for _ in range(rng.randint(0, 20)))
@@ -287,14 +287,14 @@ def test_what_is_written_is_read_back(events, rng):
     assert losses.keys() <= dialect.losses.keys()
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_every_frame_is_one_event_of_that_name(events):
     for frame in sse.Parser().feed(write(*events)[0]):
         assert b"\n" not in frame.data
         assert json.loads(frame.data)["type"] == frame.event
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_blocks_follow_each_other_without_gaps(events):
     opened = -1
     is_open = False
@@ -307,12 +307,12 @@ def test_blocks_follow_each_other_without_gaps(events):
             is_open = event["type"] != "content_block_stop"
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_only_a_finish_stops_the_message(events):
     assert ("message_stop" in names(*events)) == isinstance(events[-1], Finish)
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_any_finished_answer_can_be_rendered(events):
     if isinstance(events[-1], Finish):
         assert answer(*events)["type"] == "message"

@@ -12,7 +12,7 @@ from msgspec import structs
 from support import params
 
 from answers import STATUSES
-from strategies import TEXT, streams
+from strategies import TEXT, distinct, streams
 from streamcore.dialect import Call, Dialect
 from streamcore.events import (
     Attachment,
@@ -192,27 +192,27 @@ def answers(draw):
     return [draw(own(event)) for event in draw(streams())]
 
 
-@given(answers(), st.lists(st.integers(0, 100_000), max_size=8))
+@given(answers().map(distinct), st.lists(st.integers(0, 100_000), max_size=8))
 def test_any_stream_reads_back_in_normal_form(events, places):
     found = read(mistral, cut(write(*events), places))
     assert settled(found) == settled(Normal(events).out)
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_only_a_good_end_says_done(events):
     body = write(*events)
     assert body.endswith(b"data: [DONE]\n\n") == isinstance(events[-1], Finish)
     assert (chunks(*events)[-1]["choices"][0]["finish_reason"] == "error") == isinstance(events[-1], Failure)
 
 
-@given(answers())
+@given(answers().map(distinct))
 def test_every_call_is_one_chunk_with_its_name(events):
     said = [delta["tool_calls"] for delta in deltas(*events[1:]) if "tool_calls" in delta]
     assert [call["index"] for [call] in said] == list(range(len(said)))
     assert all(call["function"]["name"] and isinstance(call["function"]["arguments"], str) for [call] in said)
 
 
-@given(answers(), TEXT)
+@given(answers().map(distinct), TEXT)
 def test_what_an_adapter_read_is_written_without_loss(events, text):
     once = read(mistral, [write(*events[:-1], *[BlockEnd(i) for i in open_blocks(events)], Finish("stop", text))])
     encoder = server.Encoder(CALL)

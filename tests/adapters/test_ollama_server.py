@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from answers import STATUSES
-from strategies import EVENTS, streams
+from strategies import EVENTS, distinct, streams
 from streamcore.adapter import Adapter
 from streamcore.dialect import Call, Dialect
 from streamcore.events import (
@@ -223,7 +223,7 @@ def test_any_stream_reads_back_in_normal_form(events, places):
     check_round_trip(events, places)
 
 
-@given(answers(), CUTS)
+@given(answers().map(distinct), CUTS)
 def test_an_answer_with_all_that_ollama_has_reads_back_in_normal_form(events, places):
     check_round_trip(events, places)
 

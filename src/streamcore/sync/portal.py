@@ -10,6 +10,7 @@ from contextvars import Context, copy_context
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from streamcore.errors import LocalError
 from streamcore.transport import close_clients
 from streamcore.waiting import BLOCKING
 
@@ -97,10 +98,13 @@ class Crossing:
             tasks[0].add_done_callback(lambda task: _pass_on(task, ended))
 
         def cancel() -> None:
-            tasks[0].cancel()
+            if tasks:
+                tasks[0].cancel()
+            else:
+                ended.set_exception(LocalError("interrupted before it began"))
 
-        self._loop.call_soon_threadsafe(begin, context=_context())
         try:
+            self._loop.call_soon_threadsafe(begin, context=_context())
             return ended.result()
         except BaseException:
             if not ended.done():
