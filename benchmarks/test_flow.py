@@ -128,6 +128,17 @@ def test_model_around_a_model(race, run, name):
 
 
 @pytest.mark.parametrize("size", [1, 16])
+def test_tracked(race, run, size):
+    """A record at the end of 2,000 events; it goes nowhere: what a ledger adds is for each stream, and measured by itself."""
+    compete(
+        race,
+        f"tracked, {size} a batch",
+        {"tracked": on(run, each_batch, sc.track(model(size))), "none": on(run, each_batch, model(size))},
+        at_most={"none": 1.1},
+    )
+
+
+@pytest.mark.parametrize("size", [1, 16])
 def test_tee(race, run, size):
     """`none` is one reader without a tee; here are two."""
     compete(

@@ -10,8 +10,9 @@ from pieces import HANG, HELLO, Pieces, everything, over
 from streamcore.body import Body, decode
 from streamcore.deadlines import Deadlines
 from streamcore.errors import StreamFailed
-from streamcore.events import Failure, Finish, Usage
-from streamcore.request import RequestWarning, Secret
+from streamcore.events import Failure, Finish, Start, Usage
+from streamcore.request import RequestWarning, Secret, prompt
+from streamcore.testing import ScriptedModel
 from streamcore.upstream import Attempt, Origin
 
 pytestmark = pytest.mark.anyio
@@ -33,9 +34,16 @@ async def test_it_is_one_attempt_with_what_is_known_of_it():
     stream = over(Pieces(*say("Hi"), headers={"x-request-id": "r-1"}), origin=origin)
     assert stream.attempts == (Attempt(origin=origin),)
     await everything(stream)
-    assert stream.attempts == (
-        Attempt(origin=origin, outcome=Finish("stop", "done"), usage=Usage(output_tokens=1), request_id="r-1"),
-    )
+    (found,) = stream.attempts
+    known = (found.origin, found.outcome, found.usage, found.request_id, found.chosen)
+    assert known == (origin, Finish("stop", "done"), Usage(output_tokens=1), "r-1", True)
+
+
+async def test_an_attempt_names_the_model_that_answers():
+    for said in ([Start("r", "m-2026")], []):
+        stream = ScriptedModel([*said, Finish("stop")]).stream(prompt("hi"))
+        await everything(stream)
+        assert stream.attempts[0].answered_by == ("m-2026" if said else None)
 
 
 async def test_closing_what_was_never_opened_is_nothing():

@@ -50,7 +50,15 @@ PRINTS = {
         "over a socket: 'To be', then truncated (incomplete)",
     ],
     "backpressure.py": ["4 events read, 3 words taken", "has read nothing, 9 words taken"],
+    "ledger.py": ["failed: overloaded: busy", "SUCCESS greetings 7 3", "ERROR None None None"],
     "own_model.py": ["Hello, asked 1 time"],
+    "tracking.py": [
+        "SUCCESS: chat for u-1, 0.000037 USD, derived",
+        "CANCELLED: chat for u-2, ",
+        "USD, estimated",
+        "SUCCESS: chat for u-3, 0.000037 USD, derived, 2 attempts",
+        "3 records",
+    ],
 }
 
 

@@ -15,6 +15,7 @@ from streamcore.body import Body
 from streamcore.deadlines import Deadlines
 from streamcore.errors import LocalError, StreamFailed
 from streamcore.events import Failure, Finish, Start, TextDelta, Usage
+from streamcore.flow.tee import tee
 from streamcore.message import Fold
 from streamcore.stream import Stream
 from streamcore.testing import virtual_time
@@ -740,3 +741,91 @@ async def test_the_time_of_a_read_that_was_cancelled_was_the_providers():
         with anyio.move_on_after(2):
             await stream.read()
         assert stream.statistics().provider_wait == pytest.approx(2)
+
+
+# Observers
+
+
+class Watcher:
+    """Notes what it is told."""
+
+    def __init__(self, record=None):
+        self.record, self.told = record, []
+
+    def opened(self, stream):
+        self.told.append("opened")
+
+    def ended(self, stream):
+        self.told.append(stream.outcome)
+
+
+async def test_an_observer_is_told_of_the_opening_and_of_the_outcome_once():
+    watcher = Watcher("record")
+    stream = over(Pieces(HEL, LO, END)).observe(watcher)
+    assert watcher.told == []
+    async with stream:
+        assert watcher.told == ["opened"]
+        await stream.collect()
+        assert watcher.told == ["opened", HELLO[-1]]
+        await stream.cancel()
+    assert watcher.told == ["opened", HELLO[-1]]
+    assert stream.record == "record"
+
+
+async def test_an_observer_is_told_how_a_stream_could_not_be_opened():
+    watcher = Watcher()
+    with pytest.raises(StreamFailed) as caught:
+        await over(None, opening=HANG).within(total=1).observe(watcher).__aenter__()
+    assert watcher.told == ["opened", caught.value.failure]
+
+
+async def test_an_observer_is_not_told_of_a_stream_that_was_never_opened():
+    watcher = Watcher()
+    stream = over(Pieces(HEL)).observe(watcher)
+    await stream.cancel()
+    assert watcher.told == []
+
+
+async def test_several_observe_and_the_last_has_the_record():
+    first, last = Watcher("first"), Watcher("last")
+    stream = over(Pieces(HEL, LO, END)).observe(first).observe(last)
+    await everything(stream)
+    assert first.told == last.told == ["opened", HELLO[-1]]
+    assert stream.record == "last"
+
+
+async def test_an_open_stream_cannot_be_observed_any_more():
+    async with over(Pieces(HEL, LO, END)) as stream:
+        with pytest.raises(LocalError):
+            stream.observe(Watcher())
+    assert stream.record is None
+
+
+async def test_an_observed_stream_counts_what_it_says():
+    stream = over(Pieces(1, COUNT, 1, HEL, 1, LO, 1, END)).observe(Watcher())
+    await everything(stream)
+    found = stream.statistics()
+    assert (found.characters, found.sent, found.headers) == (5, 0, pytest.approx(0))
+    assert [found.first_byte, found.first_text, found.last_content] == pytest.approx([1, 2, 3])
+    other = over(Pieces(COUNT, HEL, LO, END))
+    await everything(other)
+    found = other.statistics()
+    assert (found.characters, found.first_text, found.last_content) == (None, None, None)
+
+
+async def test_an_attempt_has_the_times_of_its_stream():
+    stream = over(Pieces(1, HEL, LO, 2, END), opening=1)
+    assert stream.attempts[0].began is None
+    await everything(stream)
+    (attempt,) = stream.attempts
+    times = [attempt.headers, attempt.first_byte, attempt.ended]
+    assert [time - attempt.began for time in times] == pytest.approx([1, 2, 4])
+    assert attempt.chosen
+
+
+async def test_what_happened_before_a_reader_came_is_not_in_its_statistics():
+    async with tee(over(Pieces(HEL, 1, LO, END)), 1) as (reader,):
+        await anyio.sleep(0.5)
+        await everything(reader)
+    found = reader.statistics()
+    assert (found.sent, found.headers) == (None, None)

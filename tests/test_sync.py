@@ -83,15 +83,17 @@ def later(condition, action):
 def test_every_event_comes_in_order_as_in_an_event_loop(at):
     async def async_stream(model):
         async with model, model.stream("hi") as stream:
-            return [event async for event in stream], stream.usage, stream.attempts
+            return [event async for event in stream], stream.usage, [each.outcome for each in stream.attempts]
 
     with serve(Answer(GOOD, headers={"request-id": "r-1"})) as server:
         with sync.stream(at(server), "hi") as stream:
             events = list(stream)
-        assert (events, stream.usage, stream.attempts) == anyio.run(async_stream, own(server))
+        ends = [each.outcome for each in stream.attempts]
+        assert (events, stream.usage, ends) == anyio.run(async_stream, own(server))
     assert events == HELLO
     assert (stream.outcome, stream.request_id, stream.warnings) == (HELLO[-1], "r-1", ())
     assert stream.statistics().events == len(HELLO)
+    assert stream.record is None
 
 
 @pytest.mark.parametrize(
@@ -436,7 +438,7 @@ def test_a_request_is_signed_in_the_thread_that_asks():
 def test_the_surface_is_that_of_the_stream_for_event_loops():
     ours = {name for name in vars(sync.Stream) if not name.startswith("_")}
     theirs = {name for name in vars(AsyncStream) if not name.startswith("_")}
-    assert theirs - ours == {"pull", "settle", "aclose"}
+    assert theirs - ours == {"pull", "settle", "aclose", "observe"}
     assert ours - theirs == set()
 
 
@@ -634,3 +636,9 @@ def test_a_forked_child_has_connections_of_its_own():
         then = "child = os.fork()\nask()\nif child: assert os.waitpid(child, 0)[1] == 0\nelse: print('child')"
         assert ran(server, then)[::2] == (0, "")
         assert server.connections == 4
+
+
+def test_a_tracked_stream_has_its_record():
+    with serve(Answer(GOOD)) as server, sync.stream(sc.track(own(server)), "hi") as stream:
+        list(stream)
+        assert stream.record.outcome == HELLO[-1]

@@ -66,6 +66,12 @@ if TYPE_CHECKING:
         prompt,
     )
     from .stream import Stream
+    from .tracking.context import context
+    from .tracking.ledger import Ledger
+    from .tracking.prices import Prices
+    from .tracking.record import Record
+    from .tracking.sqlite import SQLite
+    from .tracking.track import Tracked, track
     from .transport import HTTPX
     from .upstream import Attempt, Origin, Statistics, Upstream
 
@@ -122,6 +128,12 @@ _LAZY = {
         "prompt",
     ),
     "stream": ("Stream",),
+    "tracking.context": ("context",),
+    "tracking.prices": ("Prices",),
+    "tracking.ledger": ("Ledger",),
+    "tracking.record": ("Record",),
+    "tracking.sqlite": ("SQLite",),
+    "tracking.track": ("Tracked", "track"),
     "transport": ("HTTPX",),
     "upstream": ("Attempt", "Origin", "Statistics", "Upstream"),
 }
@@ -147,6 +159,7 @@ __all__ = [
     "Finish",
     "Fold",
     "Image",
+    "Ledger",
     "LocalError",
     "Log",
     "MemoryLog",
@@ -155,13 +168,16 @@ __all__ = [
     "Origin",
     "Partial",
     "Partials",
+    "Prices",
     "Reader",
     "Reasoning",
     "ReasoningDelta",
     "ReasoningPart",
+    "Record",
     "RefusalDelta",
     "Request",
     "Resumable",
+    "SQLite",
     "Schema",
     "Start",
     "Statistics",
@@ -175,8 +191,10 @@ __all__ = [
     "ToolCallStart",
     "ToolChoice",
     "ToolResult",
+    "Tracked",
     "Upstream",
     "Usage",
+    "context",
     "decode",
     "fallback",
     "hedge",
@@ -186,6 +204,7 @@ __all__ = [
     "prompt",
     "retry",
     "tee",
+    "track",
 ]
 
 

@@ -85,7 +85,13 @@ class Body:
     def attempts(self) -> tuple[Attempt, ...]:
         """This one."""
         return (
-            Attempt(origin=self._origin, outcome=self.outcome, usage=self._reader.usage, request_id=self.request_id),
+            Attempt(
+                origin=self._origin,
+                outcome=self.outcome,
+                usage=self._reader.usage,
+                request_id=self.request_id,
+                answered_by=self._reader.model,
+            ),
         )
 
     async def open(self, deadlines: Deadlines) -> list[Event]:

@@ -52,8 +52,8 @@ SILENCE_LIMIT: Final = EVENT_LIMIT + 1024 * 1024
 class Reader:
     """Reads one response body. `framing` replaces the adapter's own, where a body comes framed otherwise.
 
-    `usage` is the last that the provider reported, `outcome` how the stream ended; None before. `received` is how many bytes
-    were fed. All are only to be read.
+    `usage` is the last that the provider reported, `model` the one that answers, `outcome` how the stream ended; None before.
+    `received` is how many bytes were fed. All are only to be read.
     """
 
     __slots__ = (
@@ -68,6 +68,7 @@ class Reader:
         "_masked",
         "_started",
         "_type",
+        "model",
         "outcome",
         "received",
         "usage",
@@ -87,6 +88,7 @@ class Reader:
         self._event_at = 0  # how many bytes had been received when the last event was made
         self.received = 0
         self.usage: Usage | None = None
+        self.model: str | None = None
         self.outcome: Finish | Failure | None = None
 
     def feed(self, data: bytes, /) -> list[Event]:
@@ -209,7 +211,9 @@ class Reader:
                 self._admit(with_text(half, "\ufffd"), events)
         if not self._started:
             self._started = True
-            if kind is not Start:
+            if isinstance(event, Start):
+                self.model = event.model
+            else:
                 events.append(Start())
         elif kind is Start:
             event = self._breach("a second Start")

@@ -17,11 +17,13 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
+from msgspec import structs
 
 from .deadlines import Deadlines, Watch
 from .errors import LocalError, StreamFailed
 from .events import Event, Failure, Finish, Usage, is_content
 from .message import Fold
+from .tally import Tally
 from .upstream import Statistics
 from .views import Documents, Words
 from .waiting import GRACE, new_wait
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
     from .partial import Partial
     from .request import RequestWarning
-    from .upstream import Attempt, Upstream
+    from .tracking.record import Record
+    from .upstream import Attempt, Observer, Upstream
     from .waiting import Wait
 
 __all__ = ["Stream"]
@@ -62,7 +65,12 @@ class Stream:
         self._state: Literal["new", "open", "ended", "closing", "closed"] = "new"
         self._closed: anyio.Event | None = None
         self._begun = False
+        self._observers: list[Observer] = []
+        self._tally: Tally | None = None
         self._opened = self._ended = 0.0
+        self._headers: float | None = None
+        self._byte: float | None = None
+        self._concluded: float | None = None
         self._waited = 0.0
         self._events = 0
         self._first: float | None = None
@@ -87,6 +95,23 @@ class Stream:
         self._deadlines = given.over(self._deadlines)
         return self
 
+    def observe(self, observer: Observer) -> Self:
+        """Have somebody told when the stream is opened and when its outcome is known. Returns itself.
+
+        Raises:
+            LocalError: The stream is open already.
+        """
+        if self._state != "new":
+            raise LocalError("a stream is observed from before it is opened")
+        self._observers.append(observer)
+        self._tally = self._tally or Tally()
+        return self
+
+    @property
+    def record(self) -> Record | None:
+        """What a tracked stream left behind, from when its outcome is known; None before, and of a stream that is not tracked."""
+        return self._observers[-1].record if self._observers else None
+
     @property
     def usage(self) -> Usage | None:
         """The last usage the provider reported, at any time; None before there was one."""
@@ -110,19 +135,42 @@ class Stream:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The requests made for this answer so far, in order: one, or several where a model is made of others."""
-        return self._upstream.attempts
+        attempts = self._upstream.attempts
+        if not self._begun:
+            return attempts
+        times = {
+            "began": self._opened,
+            "headers": self._headers,
+            "first_byte": self._byte,
+            "ended": self._concluded,
+        }
+        # One that nobody has timed is this stream's own.
+        return tuple(each if each.began is not None else structs.replace(each, **times) for each in attempts)
+
+    def _since(self, time: float | None) -> float | None:
+        """How long after the opening; None if not at all, or before that: readers of a tee come when all has begun."""
+        return None if time is None or time < self._opened else time - self._opened
 
     def statistics(self) -> Statistics:
         """What the stream has been like so far, or altogether once it is closed."""
         elapsed = (self._ended or self._wait.now()) - self._opened if self._begun else 0.0
+        attempts = self.attempts
+        answer = next((attempt for attempt in attempts if attempt.chosen), None)
+        tally = self._tally
         return Statistics(
             bytes=self._upstream.received,
             events=self._events,
             elapsed=elapsed,
             provider_wait=self._waited,
             consumer_wait=max(elapsed - self._waited, 0.0),
-            first_content=None if self._first is None else self._first - self._opened,
+            first_content=self._since(self._first),
             largest_gap=self._gap or None,
+            sent=self._since(attempts[0].began) if attempts else None,
+            headers=None if answer is None else self._since(answer.headers),
+            first_byte=None if answer is None else self._since(answer.first_byte),
+            first_text=None if tally is None else self._since(tally.first_text),
+            last_content=None if tally is None else self._since(tally.last_content),
+            characters=None if tally is None else tally.characters,
         )
 
     async def __aenter__(self) -> Self:
@@ -144,10 +192,12 @@ class Stream:
         wait.claim(None)
         self._receive = wait.guard(upstream.receive)
         self._held = events
-        now = wait.now()
+        now = self._headers = wait.now()
         self._waited = now - self._opened
         if self._watch is not None:
             self._watch.came(events, now)
+        if self._tally is not None:
+            self._tally.count(events, now)
         if any(map(is_content, events)):
             self._begun_to_answer(now)
         return self
@@ -165,6 +215,8 @@ class Stream:
         if deadlines != Deadlines(connect=deadlines.connect):
             self._watch = Watch(deadlines, self._opened)
             wait.watch(self._watch)
+        for observer in self._observers:
+            observer.opened(self)
         return wait
 
     async def _give_up(self, failure: Failure) -> Failure:
@@ -270,6 +322,8 @@ class Stream:
                 wait.waiter = None
                 events = self._take(received)
                 now = wait.now()
+                if self._byte is None and received:
+                    self._byte = now
                 if watch is not None and (failure := watch.came(events, now)) is not None:
                     events = [*events, *self._upstream.fail(failure)]
             if events or self._outcome is not None:
@@ -282,6 +336,8 @@ class Stream:
                 self._begun_to_answer(now)
         elif waited > self._gap:
             self._gap = waited
+        if self._tally is not None:
+            self._tally.count(events, now)
         if self._upstream.outcome is not None:
             await self._over(events)
         return events
@@ -295,7 +351,8 @@ class Stream:
                 self._watch.asked(self._wait.now())
             last = self._held[-1]
             if isinstance(last, Finish | Failure):
-                self._outcome, self._state = last, "ended"
+                self._state = "ended"
+                self._conclude(last)
         elif self._outcome is None:
             raise LocalError("the stream is not open: read it inside its `async with`")
         events, self._held = self._held, []
@@ -305,12 +362,22 @@ class Stream:
     async def _over(self, events: list[Event]) -> None:
         if self._outcome is not None:
             return  # another task has ended it meanwhile
-        self._outcome = self._upstream.outcome
+        outcome = self._upstream.outcome
+        assert outcome is not None
         self._state = "ended"
-        if isinstance(self._outcome, Failure):
+        self._conclude(outcome)
+        if isinstance(outcome, Failure):
             self._held = events  # given by a next read, if this one is cancelled now
             await self._close(drain=False)
             self._held = []
+
+    def _conclude(self, outcome: Finish | Failure) -> None:
+        """The outcome is known: whoever observes the stream is told before anything else can happen."""
+        self._outcome = outcome
+        if self._begun:
+            self._concluded = self._wait.now()
+            for observer in self._observers:
+                observer.ended(self)
 
     def _broken(self, error: BaseException, asked: float) -> list[Event]:
         """A wait raised: the last events, if that was the other side's fault or ours; else it is raised again."""
@@ -354,14 +421,16 @@ class Stream:
         still to be closed.
         """
         events, self._held = self._held, []
-        if self._outcome is None:
+        ended = self._outcome is not None
+        if not ended:
             events = [*events, *self._upstream.fail(failure)]
-            self._outcome = self._upstream.outcome or failure
         if self._state in {"new", "open"}:
             self._state = "ended"
         self._cut = None
         if self._begun:
             self._ended = self._ended or self._wait.now()
+        if not ended:
+            self._conclude(self._upstream.outcome or failure)
         return events
 
     async def aclose(self, *, drain: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What a stream reads from, and what it can tell of it: the protocol of an upstream, and three records."""
+"""What a stream reads from, what it can tell of it, and whom: the protocols of an upstream and an observer, and three records."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .events import Event
     from .request import RequestWarning
+    from .stream import Stream
+    from .tracking.record import Record
 
-__all__ = ["Attempt", "Origin", "Statistics", "Upstream"]
+__all__ = ["Attempt", "Observer", "Origin", "Statistics", "Upstream"]
 
 T = TypeVar("T")
 
@@ -31,13 +33,22 @@ class Origin(Struct, frozen=True, kw_only=True):
 class Attempt(Struct, frozen=True, kw_only=True):
     """One request to one provider, made on the way to an answer: the one that gave it, or one that failed or lost.
 
-    `outcome` and `usage` are None as long as they are unknown; `request_id` is the provider's.
+    `outcome` and `usage` are None as long as they are unknown; `request_id` is the provider's, `answered_by` the model that
+    it says it is. `chosen` tells the attempt that gave the answer, or is giving it, from those that failed or lost. The
+    times are by the event loop's clock: when it `began`, when the `headers` and the `first_byte` of its answer came, and when
+    its outcome was known; None if that did not happen.
     """
 
     origin: Origin | None = None
     outcome: Finish | Failure | None = None
     usage: Usage | None = None
     request_id: str | None = None
+    answered_by: str | None = None
+    chosen: bool = True
+    began: float | None = None
+    headers: float | None = None
+    first_byte: float | None = None
+    ended: float | None = None
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
@@ -45,8 +56,13 @@ class Statistics(Struct, frozen=True, kw_only=True):
 
     `bytes` and `events` came. `provider_wait` is the time spent waiting for the provider, `consumer_wait` the time the
     consumer kept the stream waiting between two reads; together they are `elapsed`, since the opening.
-    `first_content` is when content first came, after the opening; `largest_gap` the longest single wait after that.
-    None where there was none.
+    `largest_gap` is the longest single wait after content first came. None where there was none.
+
+    The others are when what happened, after the opening: `sent` when the first request was begun (later than the opening if
+    there was a place to wait for), `headers` and `first_byte` when those of the answer came that was chosen,
+    `first_content` when it first said something. What needs a look at every event is known of a stream that is
+    observed (`Stream.observe`, as a tracked one is) and None of others: `first_text` and `last_content`, and how many
+    `characters` it said, in words, reasoning, refusals and arguments.
     """
 
     bytes: int
@@ -56,6 +72,32 @@ class Statistics(Struct, frozen=True, kw_only=True):
     consumer_wait: float
     first_content: float | None
     largest_gap: float | None
+    sent: float | None = None
+    headers: float | None = None
+    first_byte: float | None = None
+    first_text: float | None = None
+    last_content: float | None = None
+    characters: int | None = None
+
+
+class Observer(Protocol):
+    """Who is told when a stream is opened and when its outcome is known.
+
+    Both are called in the step of whoever reads the stream: they are quick, do not wait and do not raise.
+    """
+
+    @property
+    def record(self) -> Record | None:
+        """What the stream left behind; None if nothing, or not yet."""
+        ...
+
+    def opened(self, stream: Stream, /) -> None:
+        """The stream is being opened; nothing is sent yet."""
+        ...
+
+    def ended(self, stream: Stream, /) -> None:
+        """The outcome is known. Called once for each stream that was opened, before anything is closed."""
+        ...
 
 
 class Upstream(Protocol[T]):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from streamcore.errors import StreamFailed
 from streamcore.events import Event, Failure, Finish, Usage, is_content
 
@@ -127,4 +129,8 @@ class Choice:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Those of all the streams, in order."""
-        return tuple(attempt for stream in self.streams for attempt in stream.attempts)
+        return tuple(
+            attempt if stream is self._chosen else structs.replace(attempt, chosen=False)
+            for stream in self.streams
+            for attempt in stream.attempts
+        )

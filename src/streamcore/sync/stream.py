@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from streamcore.events import Event, Finish, Usage
     from streamcore.partial import Partial
     from streamcore.request import Request, RequestWarning
+    from streamcore.tracking.record import Record
     from streamcore.transport import Response, ServerSentEvent
     from streamcore.upstream import Attempt, Statistics
 
@@ -138,6 +139,11 @@ class Stream:
     def attempts(self) -> tuple[Attempt, ...]:
         """The requests made for this answer so far, in order: one, or several where a model is made of others."""
         return self._stream.attempts
+
+    @property
+    def record(self) -> Record | None:
+        """What a tracked stream left behind, from when its outcome is known; None before, and of a stream that is not tracked."""
+        return self._stream.record
 
     def statistics(self) -> Statistics:
         """What the stream has been like so far, or altogether once it is closed."""
