@@ -12,7 +12,17 @@ from .transcripts import WIRES, transcript
 
 pytestmark = pytest.mark.benchmark(group="encoders", timer=time.process_time)
 
-FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama", "ui_stream", "text")
+FORMATS = (
+    "openai_chat",
+    "openai_responses",
+    "anthropic",
+    "gemini",
+    "cohere",
+    "mistral",
+    "ollama",
+    "ui_stream",
+    "text",
+)
 READER = "streamcore.Reader"
 
 
