@@ -181,6 +181,15 @@ def test_twenty_threads_at_once(at):
     assert answers == dict.fromkeys(range(20), HELLO)
 
 
+def test_idle_counts_from_the_first_content_even_if_the_first_token_had_longer():
+    with serve(Answer([GOOD[0], "hang"])) as server:
+        with sync.stream(own(server), "hi").within(first_token=60, idle=0.05) as stream:
+            stream.read()
+            with pytest.raises(sc.StreamFailed, match="timeout .idle."):
+                stream.read()
+        assert all_closed(server)
+
+
 @pytest.mark.parametrize("name", ["first_token", "idle", "total"])
 @pytest.mark.parametrize(
     "answer", [Answer(["hang"], framing="raw"), Answer([b": ping\n\n", "hang"])], ids=["headers", "body"]

@@ -101,7 +101,8 @@ class ThreadWait:
         self.now: Callable[[], float] = monotonic
 
     def watch(self, watch: Watch) -> None:
-        """From now on end a wait when a deadline is due."""
+        """From now on end a wait when a deadline is due, which may be sooner than the alarm that is set."""
+        self.close()
         self._watch = watch
 
     def left(self) -> float:
