@@ -17,14 +17,12 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
-from msgspec import structs
 
 from .deadlines import Deadlines, Watch
 from .errors import LocalError, StreamFailed
-from .events import Event, Failure, Finish, Usage, is_content
+from .events import Event, Failure, Finish, Usage
 from .message import Fold
-from .tally import Tally
-from .upstream import Statistics
+from .meter import Meter
 from .views import Documents, Words
 from .waiting import GRACE, new_wait
 
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from .partial import Partial
     from .request import RequestWarning
     from .tracking.record import Record
-    from .upstream import Attempt, Observer, Upstream
+    from .upstream import Attempt, Observer, Statistics, Upstream
     from .waiting import Wait
 
 __all__ = ["Stream"]
@@ -66,15 +64,7 @@ class Stream:
         self._closed: anyio.Event | None = None
         self._begun = False
         self._observers: list[Observer] = []
-        self._tally: Tally | None = None
-        self._opened = self._ended = 0.0
-        self._headers: float | None = None
-        self._byte: float | None = None
-        self._concluded: float | None = None
-        self._waited = 0.0
-        self._events = 0
-        self._first: float | None = None
-        self._gap = 0.0
+        self._meter = Meter()
 
     def within(
         self,
@@ -104,7 +94,7 @@ class Stream:
         if self._state != "new":
             raise LocalError("a stream is observed from before it is opened")
         self._observers.append(observer)
-        self._tally = self._tally or Tally()
+        self._meter.counts = True
         return self
 
     @property
@@ -136,42 +126,17 @@ class Stream:
     def attempts(self) -> tuple[Attempt, ...]:
         """The requests made for this answer so far, in order: one, or several where a model is made of others."""
         attempts = self._upstream.attempts
-        if not self._begun:
-            return attempts
-        times = {
-            "began": self._opened,
-            "headers": self._headers,
-            "first_byte": self._byte,
-            "ended": self._concluded,
-        }
-        # One that nobody has timed is this stream's own.
-        return tuple(each if each.began is not None else structs.replace(each, **times) for each in attempts)
+        return self._meter.timed(attempts) if self._begun else attempts
 
-    def _since(self, time: float | None) -> float | None:
-        """How long after the opening; None if not at all, or before that: readers of a tee come when all has begun."""
-        return None if time is None or time < self._opened else time - self._opened
+    @property
+    def received(self) -> int:
+        """How many bytes came."""
+        return self._upstream.received
 
     def statistics(self) -> Statistics:
         """What the stream has been like so far, or altogether once it is closed."""
-        elapsed = (self._ended or self._wait.now()) - self._opened if self._begun else 0.0
-        attempts = self.attempts
-        answer = next((attempt for attempt in attempts if attempt.chosen), None)
-        tally = self._tally
-        return Statistics(
-            bytes=self._upstream.received,
-            events=self._events,
-            elapsed=elapsed,
-            provider_wait=self._waited,
-            consumer_wait=max(elapsed - self._waited, 0.0),
-            first_content=self._since(self._first),
-            largest_gap=self._gap or None,
-            sent=self._since(attempts[0].began) if attempts else None,
-            headers=None if answer is None else self._since(answer.headers),
-            first_byte=None if answer is None else self._since(answer.first_byte),
-            first_text=None if tally is None else self._since(tally.first_text),
-            last_content=None if tally is None else self._since(tally.last_content),
-            characters=None if tally is None else tally.characters,
-        )
+        now = self._wait.now() if self._begun else 0.0
+        return self._meter.statistics(now, self._upstream.received, self.attempts)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -192,28 +157,24 @@ class Stream:
         wait.claim(None)
         self._receive = wait.guard(upstream.receive)
         self._held = events
-        now = self._headers = wait.now()
-        self._waited = now - self._opened
+        now = wait.now()
         if self._watch is not None:
             self._watch.came(events, now)
-        if self._tally is not None:
-            self._tally.count(events, now)
-        if any(map(is_content, events)):
-            self._begun_to_answer(now)
+        if self._meter.answered(events, now):
+            self._begun_to_answer()
         return self
 
-    def _begun_to_answer(self, now: float) -> None:
-        self._first = now
+    def _begun_to_answer(self) -> None:
         if self._watch is not None:
             self._wait.watch(self._watch)  # `idle` may be due sooner than `first_token` was
 
     def _begin(self) -> Wait:
         self._state, self._begun = "open", True
         wait = self._wait = new_wait()
-        self._opened = wait.now()
+        opened = self._meter.opened = wait.now()
         deadlines = self._deadlines
         if deadlines != Deadlines(connect=deadlines.connect):
-            self._watch = Watch(deadlines, self._opened)
+            self._watch = Watch(deadlines, opened)
             wait.watch(self._watch)
         for observer in self._observers:
             observer.opened(self)
@@ -221,7 +182,7 @@ class Stream:
 
     async def _give_up(self, failure: Failure) -> Failure:
         """It could not be opened."""
-        self._waited = self._wait.now() - self._opened
+        self._meter.waited = self._wait.now() - self._meter.opened
         self.settle(failure)
         await self._close(drain=False)
         return self._outcome if isinstance(self._outcome, Failure) else failure
@@ -306,7 +267,7 @@ class Stream:
         """
         if self._held or self._state != "open":
             return self._rest()
-        wait, watch = self._wait, self._watch
+        wait, watch, meter = self._wait, self._watch, self._meter
         asked = now = wait.now()
         if watch is not None:
             watch.asked(now)
@@ -322,22 +283,14 @@ class Stream:
                 wait.waiter = None
                 events = self._take(received)
                 now = wait.now()
-                if self._byte is None and received:
-                    self._byte = now
+                if meter.first_byte is None and received:
+                    meter.first_byte = now
                 if watch is not None and (failure := watch.came(events, now)) is not None:
                     events = [*events, *self._upstream.fail(failure)]
             if events or self._outcome is not None:
                 break
-        waited = now - asked
-        self._waited += waited
-        self._events += len(events)
-        if self._first is None:
-            if any(map(is_content, events)):
-                self._begun_to_answer(now)
-        elif waited > self._gap:
-            self._gap = waited
-        if self._tally is not None:
-            self._tally.count(events, now)
+        if meter.came(events, asked, now):
+            self._begun_to_answer()
         if self._upstream.outcome is not None:
             await self._over(events)
         return events
@@ -356,7 +309,7 @@ class Stream:
         elif self._outcome is None:
             raise LocalError("the stream is not open: read it inside its `async with`")
         events, self._held = self._held, []
-        self._events += len(events)
+        self._meter.events += len(events)
         return events
 
     async def _over(self, events: list[Event]) -> None:
@@ -375,7 +328,7 @@ class Stream:
         """The outcome is known: whoever observes the stream is told before anything else can happen."""
         self._outcome = outcome
         if self._begun:
-            self._concluded = self._wait.now()
+            self._meter.concluded = self._wait.now()
             for observer in self._observers:
                 observer.ended(self)
 
@@ -386,7 +339,7 @@ class Stream:
             failure = error.failure
         if failure is not None:
             return self._upstream.fail(failure)
-        self._waited += self._wait.now() - asked
+        self._meter.waited += self._wait.now() - asked
         if self._outcome is None:
             self._cut = Failure("cancelled", "a read was cancelled", detail="read")
             self._state = "ended"
@@ -428,7 +381,7 @@ class Stream:
             self._state = "ended"
         self._cut = None
         if self._begun:
-            self._ended = self._ended or self._wait.now()
+            self._meter.ended = self._meter.ended or self._wait.now()
         if not ended:
             self._conclude(self._upstream.outcome or failure)
         return events

@@ -1,4 +1,4 @@
-"""What a stream reads from, what it can tell of it, and whom: the protocols of an upstream and an observer, and three records."""
+"""What a stream reads from, what it can tell of it, and whom: protocols of an upstream and an observer, and three records."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .events import Event
     from .request import RequestWarning
-    from .stream import Stream
     from .tracking.record import Record
 
-__all__ = ["Attempt", "Observer", "Origin", "Statistics", "Upstream"]
+__all__ = ["Attempt", "Observed", "Observer", "Origin", "Statistics", "Upstream"]
 
 T = TypeVar("T")
 
@@ -80,6 +79,34 @@ class Statistics(Struct, frozen=True, kw_only=True):
     characters: int | None = None
 
 
+class Observed(Protocol):
+    """What an observer sees of a stream: what `streamcore.Stream` tells of itself, and whatever else passes for one."""
+
+    @property
+    def outcome(self) -> Finish | Failure | None:
+        """How it ended; None as long as it has not."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last usage the provider reported."""
+        ...
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request."""
+        ...
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The requests made so far, in order."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """What it has been like so far."""
+        ...
+
+
 class Observer(Protocol):
     """Who is told when a stream is opened and when its outcome is known.
 
@@ -91,11 +118,11 @@ class Observer(Protocol):
         """What the stream left behind; None if nothing, or not yet."""
         ...
 
-    def opened(self, stream: Stream, /) -> None:
+    def opened(self, stream: Observed, /) -> None:
         """The stream is being opened; nothing is sent yet."""
         ...
 
-    def ended(self, stream: Stream, /) -> None:
+    def ended(self, stream: Observed, /) -> None:
         """The outcome is known. Called once for each stream that was opened, before anything is closed."""
         ...
 

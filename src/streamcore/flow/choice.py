@@ -114,7 +114,7 @@ class Choice:
     @property
     def received(self) -> int:
         """How many bytes the chosen stream received."""
-        return 0 if self._chosen is None else self._chosen.statistics().bytes
+        return 0 if self._chosen is None else self._chosen.received
 
     @property
     def request_id(self) -> str | None:

@@ -117,7 +117,7 @@ class _Reader:
     @property
     def received(self) -> int:
         """How many bytes the source has received."""
-        return self._pump.source.statistics().bytes
+        return self._pump.source.received
 
     @property
     def request_id(self) -> str | None:

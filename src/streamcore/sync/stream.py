@@ -145,6 +145,11 @@ class Stream:
         """What a tracked stream left behind, from when its outcome is known; None before, and of a stream that is not tracked."""
         return self._stream.record
 
+    @property
+    def received(self) -> int:
+        """How many bytes came."""
+        return self._stream.received
+
     def statistics(self) -> Statistics:
         """What the stream has been like so far, or altogether once it is closed."""
         return self._stream.statistics()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streamcore.endpoint import Model
     from streamcore.request import Request
     from streamcore.stream import Stream
-    from streamcore.upstream import Statistics
+    from streamcore.upstream import Observed, Statistics
 
     from .counting import TokenCounter
     from .ledger import Entry, Ledger, Sink
@@ -93,7 +93,7 @@ class _Observer:
             self._priced = loaded
         return self._record
 
-    def opened(self, stream: Stream, /) -> None:
+    def opened(self, stream: Observed, /) -> None:
         """Have it known that there is a stream, whatever happens next."""
         try:
             self._begun = begun = self._beginning(stream)
@@ -102,7 +102,7 @@ class _Observer:
         except Exception:  # noqa: BLE001 - a counter or a ledger of somebody's own
             self._desk.defect()
 
-    def _beginning(self, stream: Stream) -> Record:
+    def _beginning(self, stream: Observed) -> Record:
         record = Record(tracking_id=tracking_id(), created_at=datetime.now(UTC), status="LOST", context=self._context)
         attempts = [self._attempt(attempt, 0, None) for attempt in stream.attempts]
         return structs.replace(
@@ -112,7 +112,7 @@ class _Observer:
             **_totals(attempts),
         )
 
-    def ended(self, stream: Stream, /) -> None:
+    def ended(self, stream: Observed, /) -> None:
         """Write down how it was."""
         try:
             begun = self._begun
@@ -124,7 +124,7 @@ class _Observer:
         except Exception:  # noqa: BLE001 - a counter or a ledger of somebody's own
             self._desk.defect()
 
-    def _whole(self, begun: Record, stream: Stream) -> Record:
+    def _whole(self, begun: Record, stream: Observed) -> Record:
         statistics = stream.statistics()
         characters = statistics.characters or 0
         asked = stream.attempts
