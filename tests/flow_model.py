@@ -233,9 +233,7 @@ def retried(nesting: Retry, asked: tuple[Asked, ...], now: float) -> Course:
         mine += one.asked
         failure = one.outcome
         wait = min(nesting.backoff * 2**attempt, 60.0)
-        if failure.retry_after is not None:
-            wait = min(failure.retry_after, 60.0)
-        now = one.ended + wait
+        now = one.ended + min(failure.retry_after or 0.0, 60.0) + wait
         if not failure.retryable or (give_up < inf and before(give_up, now)):
             break
     return failed(one.ended, failure, mine)

@@ -458,15 +458,15 @@ HINTS = {
     "a_fraction": ({"retry-after": "0.5"}, 0.5, 0.5),
     "a_date": (dated(9), 9.0, 9),
     "a_date_that_has_passed": (dated(-9), 0.0, 0),
-    "a_date_that_is_none": ({"retry-after": "Fri, 99 Nov 2026"}, None, 0.5),
+    "a_date_that_is_none": ({"retry-after": "Fri, 99 Nov 2026"}, None, 0),
     "milliseconds": ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5, 1.5),
     "absurd": ({"retry-after": "1e300"}, 1e300, 60),
     "days": ({"retry-after": "600000"}, 600_000.0, 60),
-    "beyond_all_numbers": ({"retry-after": "1e999"}, None, 0.5),
-    "nan": ({"retry-after": "nan"}, None, 0.5),
+    "beyond_all_numbers": ({"retry-after": "1e999"}, None, 0),
+    "nan": ({"retry-after": "nan"}, None, 0),
     "negative": ({"retry-after": "-30"}, 0.0, 0),
-    "words": ({"retry-after": "soon"}, None, 0.5),
-    "nothing": ({"retry-after": ""}, None, 0.5),
+    "words": ({"retry-after": "soon"}, None, 0),
+    "nothing": ({"retry-after": ""}, None, 0),
 }
 
 
@@ -482,10 +482,10 @@ async def test_u31_a_retry_waits_so_long_and_a_minute_at_most(road, headers, exp
     limited = sc.Endpoint(TINY, "m", transport=FaultyTransport(Answer([b"{}"], 429, {**JSON, **headers})))
     begun = anyio.current_time()
     with pytest.raises(sc.StreamFailed):
-        async with retry(limited, attempts=2).stream(sc.prompt("hi")):
+        async with retry(limited, attempts=2, backoff=0.5).stream(sc.prompt("hi")):
             pass
     waited = anyio.current_time() - begun
-    assert waited == pytest.approx(most) if expected is not None else 0 <= waited <= most
+    assert most <= waited <= most + 0.5
 
 
 @in_memory

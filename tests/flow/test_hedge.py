@@ -99,6 +99,13 @@ async def test_the_loser_is_closed_as_soon_as_there_is_a_winner():
         assert await stream.read() == says("second")[:2]
 
 
+async def test_the_loser_says_that_it_was_outrun():
+    first, second = ScriptedModel([*ROLE, NEVER]), ScriptedModel(says("second"))
+    async with hedge(first, second, after=1).stream(sc.prompt("hi")) as stream:
+        lost, won = stream.attempts
+    assert (lost.outcome, won.outcome) == (sc.Failure("cancelled", "another model was first", detail="hedge"), None)
+
+
 async def test_of_two_with_content_at_the_same_time_one_wins_and_the_other_is_closed():
     models = ScriptedModel(says("first", after=2)), ScriptedModel(says("second", after=1))
     text, attempts = await race(*models)

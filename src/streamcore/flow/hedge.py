@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from streamcore.errors import LocalError, StreamFailed
+from streamcore.events import Failure
 from streamcore.stream import Stream
 
 from .choice import Choice
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamcore.endpoint import Model
-    from streamcore.events import Failure
     from streamcore.request import Request
 
 __all__ = ["hedge"]
+
+_OUTRUN: Final = Failure("cancelled", "another model was first", detail="hedge")
 
 
 class _Race:
@@ -64,6 +66,9 @@ class _Race:
         else:
             if self._winner is None:
                 self._winner = stream
+                for other in self._choice.streams:
+                    if other is not stream:
+                        other.settle(_OUTRUN)  # it says why it was cancelled, and not only that it was
                 self._group.cancel_scope.cancel()
             else:
                 await stream.aclose(drain=False)

@@ -48,18 +48,17 @@ class _Retry:
 
     def _wait(self, failure: Failure, attempt: int) -> float:
         """Full jitter (anywhere up to the exponential), so that many who failed at once do not come back at once."""
-        if failure.retry_after is not None:
-            return min(max(failure.retry_after, 0.0), LONGEST_WAIT)
         doubled = self._backoff * 2.0 ** min(attempt - 1, 60)  # beyond that it would be too large for a float one day
-        return random.uniform(0, min(doubled, LONGEST_WAIT))  # noqa: S311 - no secret
+        jitter = random.uniform(0, min(doubled, LONGEST_WAIT))  # noqa: S311 - no secret
+        return min(max(failure.retry_after or 0.0, 0.0), LONGEST_WAIT) + jitter
 
 
 def retry(model: Model, *, attempts: int = 3, seconds: float | None = None, backoff: float = 0.5) -> Model:
     """A model that asks `model` again when it fails before the first content of its answer, if that may help.
 
     What may help is `Failure.retryable`: the provider's own word (`x-should-retry`) or what the kind implies. It waits as
-    long as the provider asks (`retry-after`, `retry-after-ms`; a minute at most), else a random time of up to `backoff`
-    seconds, doubled with each attempt. After `attempts` in all, or when the next would begin later than `seconds` after
+    long as the provider asks, if it does (`retry-after`, `retry-after-ms`; a minute at most), and then a random time of up
+    to `backoff` seconds, doubled with each attempt. After `attempts` in all, or when the next would begin later than `seconds` after
     the first, the last failure is raised. A failure after the first content is never retried.
 
     Raises:
