@@ -12,9 +12,10 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fed import HELLO, Fed, turns
 from strategies import streams
 from streamcore.errors import LocalError, StreamFailed
-from streamcore.events import BlockEnd, Failure, Finish, Start, TextDelta, Usage
+from streamcore.events import Failure, Finish, Start, TextDelta, Usage
 from streamcore.flow.log import MemoryLog, dead
 from streamcore.flow.resume import Resumable
 from streamcore.message import Fold
@@ -23,65 +24,8 @@ from streamcore.testing import ScriptedModel
 
 pytestmark = pytest.mark.anyio
 
-HELLO = [
-    Start("r", "m"),
-    TextDelta(0, "Hel"),
-    TextDelta(0, "lo"),
-    Usage(output_tokens=2),
-    BlockEnd(0),
-    Finish("stop", "done"),
-]
 LEFT = Failure("cancelled", "whoever read the stream from its provider has left", detail="closed")
 STOPPED = Failure("cancelled", "the stream was stopped", detail="stop")
-
-
-class Fed:
-    """An upstream that gives the batches it is fed."""
-
-    warnings = ()
-    request_id = None
-    attempts = ()
-    received = 0
-    usage = None
-
-    def __init__(self, *batches, bug=None):
-        self.outcome = None
-        self.send, self._receive = anyio.create_memory_object_stream(inf)
-        self.closed = 0
-        self.bug = bug
-        self.feed(*batches)
-
-    def feed(self, *batches):
-        for batch in batches:
-            self.send.send_nowait(batch)
-
-    async def open(self, deadlines):
-        return []
-
-    @property
-    def receive(self):
-        return self._wait
-
-    async def _wait(self):
-        if self.bug is not None and not self._receive.statistics().current_buffer_used:
-            raise self.bug
-        return await self._receive.receive()
-
-    def take(self, events):
-        if isinstance(events[-1], Finish | Failure):
-            self.outcome = events[-1]
-        return events
-
-    def fail(self, failure):
-        if self.outcome is not None:
-            return []
-        self.outcome = failure
-        return [failure]
-
-    async def close(self, *, drain):
-        self.closed += 1
-        self.send.close()
-        self._receive.close()
 
 
 class Away:
@@ -116,11 +60,6 @@ class Away:
 
     async def stop(self, id, /):
         return await self.log.stop(id)
-
-
-async def turns(count=20):
-    for _ in range(count):
-        await checkpoint()
 
 
 async def whole(stream, into=None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import partial
 
 import anyio
@@ -13,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fed import HELLO, Fed, turns
 from strategies import streams
 from streamcore.errors import LocalError, StreamFailed
 from streamcore.events import (
@@ -33,14 +33,6 @@ from streamcore.testing import ScriptedModel
 
 pytestmark = pytest.mark.anyio
 
-HELLO = [
-    Start("r", "m"),
-    TextDelta(0, "Hel"),
-    TextDelta(0, "lo"),
-    Usage(output_tokens=2),
-    BlockEnd(0),
-    Finish("stop", "done"),
-]
 SLOW = Failure("cancelled", "the reader was 3 events behind", detail="slow")
 
 
@@ -52,75 +44,10 @@ def words(*texts):
     return [TextDelta(0, text) for text in texts]
 
 
-class Fed:
-    """An upstream that gives the batches it is fed; None breaks it with an error that is no failure."""
-
-    warnings = ()
-    request_id = "req-1"
-    attempts = ()
-    received = 7
-
-    def __init__(self, *batches, bug=None, drains=False):
-        self.usage = self.outcome = None
-        self.send, self._receive = anyio.create_memory_object_stream(math.inf)
-        self.asked = self.closed = 0
-        self.drained = not drains
-        self.draining = anyio.Event()
-        self.bug = bug
-        self.feed(*batches)
-
-    def feed(self, *batches):
-        for batch in batches:
-            self.send.send_nowait(batch)
-
-    async def open(self, deadlines):
-        return []
-
-    @property
-    def receive(self):
-        return self._wait
-
-    async def _wait(self):
-        self.asked += 1
-        if self.bug is not None and not self._receive.statistics().current_buffer_used:
-            raise self.bug
-        return await self._receive.receive()
-
-    def take(self, events):
-        for event in events:
-            if isinstance(event, Usage):
-                self.usage = event
-            if isinstance(event, Finish | Failure):
-                self.outcome = event
-        return events
-
-    def fail(self, failure):
-        if self.outcome is not None:
-            return []
-        self.outcome = failure
-        return [failure]
-
-    async def close(self, *, drain):
-        try:
-            if drain and not self.drained:
-                self.draining.set()
-                await anyio.sleep_forever()
-        finally:
-            self.closed += 1
-            self.send.close()
-            self._receive.close()
-
-
 async def within(main):
     """A test that hangs fails."""
     with anyio.fail_after(10):
         await main()
-
-
-async def turns(count):
-    """Of the event loop: what can go on without bytes has gone on after some."""
-    for _ in range(count):
-        await checkpoint()
 
 
 async def whole(stream, into=None):
@@ -166,7 +93,7 @@ async def test_a_batch_stays_a_batch_for_a_reader_that_keeps_up():
             group.start_soon(follow, reader)
         for batch in (HELLO[:3], HELLO[3:4], HELLO[4:]):
             fed.feed(batch)
-            await turns(20)
+            await turns()
     assert seen == [HELLO[:3]] * 2 + [HELLO[3:4]] * 2 + [HELLO[4:]] * 2
 
 
@@ -253,7 +180,7 @@ async def test_a_reader_whose_task_is_cancelled_while_it_waits_is_forgotten():
     async with tee(Stream(fed), 2) as (left, right):
         async with anyio.create_task_group() as group:
             group.start_soon(whole, left)
-            await turns(20)
+            await turns()
             group.cancel_scope.cancel()
         assert left.outcome.kind == "cancelled"
         fed.feed(HELLO[2:])
@@ -265,7 +192,7 @@ async def test_a_reader_can_be_cancelled_from_another_task_alone():
     events = []
     async with tee(Stream(fed), 2) as (left, right), anyio.create_task_group() as group:
         group.start_soon(whole, left, events)
-        await turns(20)
+        await turns()
         await left.cancel()
         assert events[-1] == left.outcome == Failure("cancelled", "the stream was cancelled", detail="cancel")
         fed.feed(HELLO[2:])
@@ -276,7 +203,7 @@ async def test_a_reader_that_is_ended_before_its_first_event_still_begins_with_s
     events = []
     async with tee(Stream(Fed()), 2) as (left, _), anyio.create_task_group() as group:
         group.start_soon(whole, left, events)
-        await turns(20)
+        await turns()
         await left.cancel()
     grammar.check(events)
 
@@ -306,7 +233,7 @@ async def test_readers_cancelled_before_they_are_opened_have_left_too():
     async with tee(source, 2) as readers:
         for reader in readers:
             await reader.cancel()
-        await turns(20)
+        await turns()
         assert fed.closed
         assert source.outcome.detail == "cancel"
 
@@ -317,7 +244,7 @@ async def test_leaving_the_tee_closes_the_source_and_ends_its_readers():
     async with anyio.create_task_group() as group:
         async with tee(Stream(fed), 2) as (left, right):
             group.start_soon(whole, left, events)
-            await turns(20)
+            await turns()
         assert fed.closed
         late = await whole(right)
     assert events == late == [*HELLO[:2], left.outcome]
@@ -334,7 +261,7 @@ async def test_a_tee_left_before_anything_was_read_ends_in_the_grammar():
 
 async def test_what_was_read_before_the_tee_was_left_can_be_read_after_it():
     async with tee(ScriptedModel(HELLO).stream("?"), 1) as (reader,):
-        await turns(20)
+        await turns()
     assert await whole(reader) == HELLO
 
 
@@ -379,7 +306,7 @@ async def test_a_cancellation_from_outside_passes_and_closes_the_source():
 async def test_a_cancelled_reader_outside_still_ends_in_the_grammar_after_nothing_was_read():
     with anyio.CancelScope() as scope:
         async with tee(Stream(Fed()), 1) as (reader,):
-            await turns(20)
+            await turns()
             scope.cancel()
             await checkpoint()
     grammar.check(await whole(reader))
@@ -400,7 +327,7 @@ async def test_native_cancellations_leave_nothing_open(times, reading):
             await (left.read() if reading else anyio.sleep_forever())
 
     task = asyncio.ensure_future(use())
-    await turns(20)
+    await turns()
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)
@@ -475,13 +402,13 @@ async def test_the_last_reader_to_leave_with_an_exception_does_not_wait_either()
 async def test_the_source_is_not_read_while_a_reader_is_the_buffer_behind():
     fed = Fed([HELLO[0]], *([word] for word in words(*"abcdefgh")))
     async with tee(Stream(fed), 2, buffer=3) as (left, right), left, right:
-        await turns(20)
+        await turns()
         assert fed.asked == 3
         assert await left.read() == [HELLO[0], *words("a", "b")]
-        await turns(20)
+        await turns()
         assert fed.asked == 3
         assert await right.read() == [HELLO[0], *words("a", "b")]
-        await turns(20)
+        await turns()
         assert fed.asked == 6
 
 
@@ -510,7 +437,7 @@ async def test_what_a_reader_loses_in_a_row_is_one_gap():
         for batch in ([HELLO[0]], *([word] for word in words(*"abcdefgh"))):
             fed.feed(batch)
             await left.read()
-        await turns(20)
+        await turns()
         assert await right.read() == [HELLO[0], TextDelta(0, "a"), gap(5), *words("g", "h")]
         fed.feed(words("i"))
         assert await right.read() == words("i")
@@ -578,7 +505,7 @@ async def test_when_all_are_cut_off_the_source_is_closed():
     fed = Fed([HELLO[0], *words("a", "b")])
     source = Stream(fed)
     async with tee(source, 2, buffer=2, policy="leave"):
-        await turns(20)
+        await turns()
         assert fed.closed
         assert source.outcome == SLOW
 
@@ -636,7 +563,7 @@ async def test_a_late_reader_sets_the_pace_too():
             await late.read()
             fed.feed(words("a"), words("b"))
             assert await first.read() == words("a")
-            await turns(20)
+            await turns()
             assert fed.asked == 2
             assert await late.read() == words("a")
             assert await first.read() == words("b")
@@ -661,7 +588,7 @@ async def test_a_defect_of_the_source_is_raised_by_every_reader_after_its_events
 async def test_a_defect_that_no_reader_has_met_is_raised_when_the_tee_is_left():
     with pytest.raises(KeyError, match="bug"):
         async with tee(Stream(Fed(bug=KeyError("bug"))), 1):
-            await turns(20)
+            await turns()
 
 
 async def test_a_defect_wakes_the_readers_who_wait():
@@ -675,7 +602,7 @@ async def test_a_defect_wakes_the_readers_who_wait():
                     await reader.read()
 
             group.start_soon(wait)
-            await turns(20)
+            await turns()
             fed.send.close()
 
 
@@ -684,7 +611,7 @@ async def test_a_source_that_another_task_cancels_ends_all_readers(held):
     fed = Fed(HELLO[:2])
     source = Stream(fed)
     async with tee(source, 1, buffer=1 if held else 9) as (reader,):
-        await turns(20)
+        await turns()
         await source.cancel()
         assert await whole(reader) == [*HELLO[:2], Failure("cancelled", "the stream was cancelled", detail="cancel")]
 
@@ -693,7 +620,7 @@ async def test_a_source_that_another_task_closes_ends_all_readers():
     fed = Fed(HELLO[:2])
     source = Stream(fed)
     async with tee(source, 1, buffer=1) as (reader,):
-        await turns(20)
+        await turns()
         await source.aclose()
         assert await whole(reader) == [*HELLO[:2], source.outcome]
 
