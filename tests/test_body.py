@@ -11,7 +11,8 @@ from streamcore.body import Body, decode
 from streamcore.deadlines import Deadlines
 from streamcore.errors import StreamFailed
 from streamcore.events import Failure, Finish, Start, Usage
-from streamcore.request import RequestWarning, Secret, prompt
+from streamcore.redaction import Secrets
+from streamcore.request import RequestWarning, prompt
 from streamcore.testing import ScriptedModel
 from streamcore.upstream import Attempt, Origin
 
@@ -140,12 +141,12 @@ async def test_json_with_status_200_is_the_error_it_describes():
 
 
 async def test_the_key_is_struck_from_a_failure():
-    secret = Secret("sk-canary")
-    stream = over(Pieces(b'data: {"bad":"wrong key sk-canary"}\n\n'), secret=secret)
+    secrets = Secrets(["sk-canary"])
+    stream = over(Pieces(b'data: {"bad":"wrong key sk-canary"}\n\n'), secrets=secrets)
     with pytest.raises(StreamFailed) as caught:
         await everything(stream)
     assert caught.value.failure.message == "wrong key ***"
-    stream = over(Pieces(b'{"error":"wrong key sk-canary"}', status=401), secret=secret)
+    stream = over(Pieces(b'{"error":"wrong key sk-canary"}', status=401), secrets=secrets)
     with pytest.raises(StreamFailed) as caught:
         await everything(stream)
     assert caught.value.failure.message == stream.outcome.message == "wrong key ***"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
+from msgspec import Struct
+
 from .registry import find, registered
 
 if TYPE_CHECKING:
@@ -19,10 +21,23 @@ if TYPE_CHECKING:
     from .frames import Frame, Framing
     from .request import HTTPRequest, Request, Target
 
-__all__ = ["Adapter", "EventDecoder", "load", "names"]
+__all__ = ["Adapter", "Billed", "EventDecoder", "load", "names"]
 
 GROUP: Final = "streamcore.adapters"
 _MEMBERS: Final = ("url", "key_variables", "framing", "encode", "Decoder")
+
+
+class Billed(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What a provider bills that its `Usage` does not say. None: as the usage says, or nothing.
+
+    `input_tokens` and `output_tokens` where it bills others than it counts, `cache_write_1h_tokens` the part of what was
+    written to the cache that stays there for an hour and costs more, `web_searches` what is billed apart.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    web_searches: int | None = None
 
 
 class EventDecoder(Protocol):
@@ -46,7 +61,11 @@ class EventDecoder(Protocol):
 
 @runtime_checkable
 class Adapter(Protocol):
-    """One provider's wire format."""
+    """One provider's wire format.
+
+    It may also have a function `billed(extension)`, for an `Extension` about the whole answer: what that says of what is
+    `Billed`, None if nothing.
+    """
 
     @property
     def url(self) -> str:

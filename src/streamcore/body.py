@@ -10,6 +10,7 @@ from .errors import StreamFailed
 from .events import Event, Failure, Finish, Usage
 from .failures import http_failure, request_id, shown
 from .reader import Reader
+from .redaction import NO_SECRETS
 from .stream import Stream
 from .transport import Source
 from .upstream import Attempt
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from .adapter import Adapter
     from .deadlines import Deadlines
-    from .request import RequestWarning, Secret
+    from .redaction import Secrets
+    from .request import RequestWarning
     from .transport import Response, ServerSentEvent
     from .upstream import Origin
 
@@ -49,7 +51,7 @@ _STREAM_TYPES: Final = frozenset(
 class Body:
     """A response body and the reader of its format: the upstream of a plain stream.
 
-    `open` sends the request, given the seconds there are to connect; `origin` says whose answer it is; `secret` is
+    `open` sends the request, given the seconds there are to connect; `origin` says whose answer it is; `secrets` are
     struck from what the provider says of it.
     """
 
@@ -60,12 +62,12 @@ class Body:
         *,
         origin: Origin | None = None,
         warnings: Iterable[RequestWarning] = (),
-        secret: Secret | None = None,
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._open = open
         self._reader = Reader(adapter)
         self._origin = origin
-        self._secret = secret
+        self.secrets = secrets
         self._response: Response | None = None
         self.outcome: Finish | Failure | None = None
         self.warnings = tuple(warnings)
@@ -84,13 +86,15 @@ class Body:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """This one."""
+        model = self._reader.model
         return (
             Attempt(
                 origin=self._origin,
                 outcome=self.outcome,
                 usage=self._reader.usage,
+                billed=self._reader.billed,
                 request_id=self.request_id,
-                answered_by=self._reader.model,
+                answered_by=None if model is None else self.secrets.struck(model),
             ),
         )
 
@@ -126,12 +130,9 @@ class Body:
 
     def _scrub(self, failure: Failure) -> Failure:
         """Some providers repeat the key in their error, or some of it."""
-        changes: dict[str, str] = {}
-        if self._secret is not None and self._secret.reveal() in failure.message:
-            changes["message"] = failure.message.replace(self._secret.reveal(), "***")
         if failure.request_id is None and self.request_id is not None:
-            changes["request_id"] = self.request_id
-        return structs.replace(failure, **changes) if changes else failure
+            failure = structs.replace(failure, request_id=self.request_id)
+        return self.secrets.struck_failure(failure)
 
     async def _check(self, response: Response) -> None:
         """Refuse an answer that holds no events.
@@ -143,7 +144,8 @@ class Body:
         status = response.status
         if status != 200:
             raise StreamFailed(http_failure(status, dict(headers), await _beginning(response)))
-        self.request_id = request_id(headers)
+        id = request_id(headers)
+        self.request_id = None if id is None else self.secrets.struck(id)
         if headers.get("content-encoding", "identity") != "identity":
             message = f"the body is encoded as {headers['content-encoding']!r}, although identity was asked for"
             raise StreamFailed(Failure("protocol", message, detail="content_encoding", status=status))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from .adapter import Adapter, load
 from .body import Body
 from .errors import LocalError
+from .redaction import Secrets, secrets_in, shown_url
 from .request import Request, Secret, Target, prompt
 from .stream import Stream
 from .transport import HTTPX
@@ -77,9 +78,11 @@ class Endpoint:
             key=_key(self._adapter, key),
             headers=dict(headers or {}),
         )
+        keys = [] if self._target.key is None else [self._target.key.reveal()]
+        self._secrets = Secrets([*keys, *secrets_in(self._target.headers, self._target.url)])
 
     def __repr__(self) -> str:
-        return f"Endpoint({self._name!r}, {self._target.model!r}, url={self._target.url!r})"
+        return f"Endpoint({self._name!r}, {self._target.model!r}, url={shown_url(self._target.url)!r})"
 
     @property
     def transport(self) -> Transport | None:
@@ -109,11 +112,12 @@ class Endpoint:
             signed = message
             if self._sign is not None:
                 signed = await in_thread(self._sign, message)
+                body.secrets = self._secrets.with_those(secrets_in(signed.headers))
             return await self._transport.open(signed, connect=connect)
 
         host = urlsplit(message.url).hostname or ""
         origin = Origin(adapter=self._name, model=self._target.model, host=host)
-        body = Body(self._adapter, open, origin=origin, warnings=message.warnings, secret=self._target.key)
+        body = Body(self._adapter, open, origin=origin, warnings=message.warnings, secrets=self._secrets)
         return Stream(body, deadlines=self._deadlines)
 
     async def aclose(self) -> None:

@@ -38,7 +38,9 @@ from .frames import EVENT_LIMIT
 from .mending import TEXT_FIELD, is_deep, mended, unmask, with_text
 
 if TYPE_CHECKING:
-    from .adapter import Adapter
+    from collections.abc import Callable
+
+    from .adapter import Adapter, Billed
     from .frames import Frame, Framing
     from .mending import TextEvent
 
@@ -52,11 +54,13 @@ SILENCE_LIMIT: Final = EVENT_LIMIT + 1024 * 1024
 class Reader:
     """Reads one response body. `framing` replaces the adapter's own, where a body comes framed otherwise.
 
-    `usage` is the last that the provider reported, `model` the one that answers, `outcome` how the stream ended; None before.
+    `usage` is the last that the provider reported, `billed` what it bills besides or instead, `model` the one that answers,
+    `outcome` how the stream ended; None before.
     `received` is how many bytes were fed. All are only to be read.
     """
 
     __slots__ = (
+        "_billed",
         "_blocks",
         "_decode",
         "_decoder",
@@ -68,6 +72,7 @@ class Reader:
         "_masked",
         "_started",
         "_type",
+        "billed",
         "model",
         "outcome",
         "received",
@@ -78,6 +83,7 @@ class Reader:
         self._framing = adapter.framing() if framing is None else framing
         self._decoder = adapter.Decoder()
         self._decode = self._decoder.feed
+        self._billed: Callable[[Extension], Billed | None] | None = getattr(adapter, "billed", None)
         self._type: type[Event] | None = None  # what the last delta was, and of which block: the next is likely both
         self._index = -1
         self._blocks: list[type[Event] | None] = []  # what each block takes, None once it has ended
@@ -88,6 +94,7 @@ class Reader:
         self._event_at = 0  # how many bytes had been received when the last event was made
         self.received = 0
         self.usage: Usage | None = None
+        self.billed: Billed | None = None
         self.model: str | None = None
         self.outcome: Finish | Failure | None = None
 
@@ -221,6 +228,9 @@ class Reader:
             event = self._place(event, event.index) or event
         if isinstance(event, Usage):
             self.usage = event
+        elif isinstance(event, Extension):
+            if event.index is None and self._billed is not None:
+                self.billed = self._billed(event) or self.billed
         elif isinstance(event, Finish | Failure):
             if isinstance(event, Finish):
                 events += [BlockEnd(index) for index, takes in enumerate(self._blocks) if takes is not None]

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from .errors import LocalError
+from .redaction import shown_url
 
 __all__ = [
     "Content",
@@ -245,10 +246,15 @@ class Target(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
-        return f"Target(url={self.url!r}, model={self.model!r}, key={self.key!r}, headers={sorted(self.headers)})"
+        return f"Target(url={shown_url(self.url)!r}, model={self.model!r}, key={self.key!r}, headers={sorted(self.headers)})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own shows every value
-        return [("url", self.url), ("model", self.model), ("key", self.key), ("headers", sorted(self.headers))]
+        return [
+            ("url", shown_url(self.url)),
+            ("model", self.model),
+            ("key", self.key),
+            ("headers", sorted(self.headers)),
+        ]
 
 
 class HTTPRequest(Struct, frozen=True):
@@ -261,10 +267,10 @@ class HTTPRequest(Struct, frozen=True):
     warnings: tuple[RequestWarning, ...] = ()
 
     def __repr__(self) -> str:
-        return f"HTTPRequest({self.method} {self.url}, headers={sorted(self.headers)}, body={len(self.body)} bytes)"
+        return f"HTTPRequest({self.method} {shown_url(self.url)}, headers={sorted(self.headers)}, body={len(self.body)} bytes)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("method", self.method), ("url", self.url), ("headers", sorted(self.headers))]
+        return [("method", self.method), ("url", shown_url(self.url)), ("headers", sorted(self.headers))]
 
 
 def prompt(text: str, *, system: str | None = None, max_tokens: int | None = None) -> Request:

@@ -203,7 +203,8 @@ async def _send(lane: _Lane, request: HTTPRequest, connect: float | None) -> _HT
     except BaseException as error:
         await _give_up(lane, opened, message.url)
         if isinstance(error, Exception) and (failure := failure_of(error, headers=False)) is not None:
-            raise StreamFailed(failure) from error
+            cause = None if failure.kind == "invalid" else error  # what refuses a header shows it, and so the key
+            raise StreamFailed(failure) from cause
         raise
     await _give_up(lane, opened, message.url)
     raise StreamFailed(Failure("timeout", f"no connection was made within {connect:g} s", detail="connect"))

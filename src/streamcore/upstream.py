@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
 
+from .adapter import Billed  # noqa: TC001 - msgspec resolves the annotations
 from .events import Failure, Finish, Usage  # noqa: TC001 - msgspec resolves the annotations
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 class Attempt(Struct, frozen=True, kw_only=True):
     """One request to one provider, made on the way to an answer: the one that gave it, or one that failed or lost.
 
-    `outcome` and `usage` are None as long as they are unknown; `request_id` is the provider's, `answered_by` the model that
+    `outcome` and `usage` are None as long as they are unknown, `billed` if it says no more than the usage; `request_id` is the provider's, `answered_by` the model that
     it says it is. `chosen` tells the attempt that gave the answer, or is giving it, from those that failed or lost. The
     times are by the event loop's clock: when it `began`, when the `headers` and the `first_byte` of its answer came, and when
     its outcome was known; None if that did not happen.
@@ -41,6 +42,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     origin: Origin | None = None
     outcome: Finish | Failure | None = None
     usage: Usage | None = None
+    billed: Billed | None = None
     request_id: str | None = None
     answered_by: str | None = None
     chosen: bool = True

@@ -25,10 +25,10 @@ from typing import Final
 
 from streamcore import sse
 
-from .decoder import Decoder
+from .decoder import Decoder, billed
 from .request import encode
 
-__all__ = ["Decoder", "encode", "framing", "key_variables", "url"]
+__all__ = ["Decoder", "billed", "encode", "framing", "key_variables", "url"]
 
 url: Final = "https://api.anthropic.com/v1"
 key_variables: Final = ("ANTHROPIC_API_KEY",)

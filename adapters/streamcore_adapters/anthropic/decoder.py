@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import DecodeError, Raw, Struct, structs
 
+from streamcore.adapter import Billed
 from streamcore.events import Event, Extension, Failure, Finish, FinishReason, Start, TextDelta, Usage
 from streamcore.failures import read_error
-from streamcore.wire import fields, json_text, present, word
+from streamcore.wire import fields, json_text, opaque, present, word
 
 from .blocks import DELTAS, Blocks, Delta, items, unknown_delta
 
@@ -65,9 +66,32 @@ class _Counts(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
+class _Written(Struct, gc=False):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _Used(Struct, gc=False):
+    web_search_requests: int | None = None
+
+
+class _Bill(Struct, gc=False):
+    cache_creation: _Written | None = None
+    server_tool_use: _Used | None = None
+
+
 COUNTED: Final = frozenset(_Counts.__struct_fields__)
 _decode: Final = msgspec.json.Decoder(_Event).decode
 _decode_counts: Final = msgspec.json.Decoder(_Counts).decode
+
+
+def billed(extension: Extension) -> Billed | None:
+    """What of the usage is billed apart: searches, and what stays in the cache for an hour."""
+    usage = opaque(extension.raw, _Bill) if extension.name == "anthropic:usage" else None
+    if usage is None:
+        return None
+    written, used = usage.cache_creation or _Written(), usage.server_tool_use or _Used()
+    hour, searches = written.ephemeral_1h_input_tokens, used.web_search_requests
+    return Billed(cache_write_1h_tokens=hour, web_searches=searches) if hour or searches else None
 
 
 class Decoder:

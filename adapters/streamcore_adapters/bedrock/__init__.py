@@ -21,8 +21,8 @@ Where it is not quite right: the stream names neither a response nor a model, so
 are taken to exclude what the cache gave and took, which no document says. A message of an unknown type is skipped.
 """
 
-from .decoder import Decoder, framing
+from .decoder import Decoder, billed, framing
 from .request import encode, key_variables, url
 from .sign import sigv4
 
-__all__ = ["Decoder", "encode", "framing", "key_variables", "sigv4", "url"]
+__all__ = ["Decoder", "billed", "encode", "framing", "key_variables", "sigv4", "url"]

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import DecodeError, Raw, Struct, structs
 
 from streamcore import eventstream
+from streamcore.adapter import Billed
 from streamcore.events import Event, Extension, Failure, Finish, FinishReason, Start, TextDelta, Usage
 from streamcore.failures import read_error, shown
-from streamcore.wire import fields, json_text, word
+from streamcore.wire import fields, json_text, opaque, word
 
 from .blocks import Blocks, Delta
 
@@ -65,9 +66,25 @@ class _Counts(Struct, gc=False, rename="camel"):
     cache_write_input_tokens: int | None = None
 
 
+class _Kept(Struct, gc=False, rename="camel"):
+    ttl: str = ""
+    input_tokens: int = 0
+
+
+class _Bill(Struct, gc=False, rename="camel"):
+    cache_details: list[_Kept] | None = None
+
+
 _decode: Final = msgspec.json.Decoder(_DeltaEvent).decode
 _decode_block: Final = msgspec.json.Decoder(_BlockEvent).decode
 _decode_counts: Final = msgspec.json.Decoder(_Counts).decode
+
+
+def billed(extension: Extension) -> Billed | None:
+    """What of what was written to the cache stays there for an hour."""
+    usage = opaque(extension.raw, _Bill) if extension.name == "bedrock:usage" else None
+    counts = [] if usage is None else [kept.input_tokens for kept in usage.cache_details or () if kept.ttl == "1h"]
+    return Billed(cache_write_1h_tokens=sum(counts)) if counts else None
 
 
 class Decoder:

@@ -26,10 +26,10 @@ from typing import Final
 
 from streamcore import sse
 
-from .decoder import Decoder
+from .decoder import Decoder, billed
 from .request import encode
 
-__all__ = ["Decoder", "encode", "framing", "key_variables", "url"]
+__all__ = ["Decoder", "billed", "encode", "framing", "key_variables", "url"]
 
 url: Final = "https://api.cohere.com/v2"
 key_variables: Final = ("CO_API_KEY", "COHERE_API_KEY")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 from msgspec import DecodeError, Raw, Struct
 
+from streamcore.adapter import Billed
 from streamcore.events import (
     BlockEnd,
     Citation,
@@ -127,6 +128,14 @@ class _Citation(Struct, gc=False):
 
 _decode: Final = msgspec.json.Decoder(_Event).decode
 _decode_type: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def billed(extension: Extension) -> Billed | None:
+    """The tokens that are billed: without Cohere's own prompt, and without what came from the cache."""
+    units = opaque(extension.raw, _Tokens) if extension.name == "cohere:billed_units" else None
+    if units is None:
+        return None
+    return Billed(input_tokens=_whole(units.input_tokens), output_tokens=_whole(units.output_tokens))
 
 
 class Decoder:

@@ -52,7 +52,7 @@ def written(request: HTTPRequest) -> tuple[Address, bytes]:
     except KeyError as error:
         raise _invalid(f"its address begins with {error}, not with http: or https:") from None
     except ValueError as error:  # a port that is no number, a header that is not Latin-1
-        raise _invalid(error) from error
+        raise _invalid(error) from None  # it has the whole head in it, and so the key
     if not host or _HEAD.fullmatch(head) is None or head.count(b"\n") != len(headers) + 2:  # or more headers than that
         raise _invalid("it has no host, or a character in its head that cannot be there")
     return Address(url.scheme == "https", host, port), head

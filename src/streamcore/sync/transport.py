@@ -191,7 +191,8 @@ class _Road:
             if monotonic() >= self._late:
                 message = f"no connection was made within {self._connect:g} s"
                 failure = Failure("timeout", message, detail="connect")
-            raise StreamFailed(failure) from error
+            cause = None if failure.kind == "invalid" else error  # what refuses a header shows it, and so the key
+            raise StreamFailed(failure) from cause
         self._timeouts["read"] = self._read  # from here on there is a socket that an alarm can shut down
         return _HTTPXResponse(response, self._lane.slots, self._wait)
 
