@@ -1,4 +1,4 @@
-"""The ledger alone: what a stream pays for its record, and how many records a second SQLite takes."""
+"""The ledger alone: what a stream pays for its record, and how many records a second SQLite and PostgreSQL take."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 
+import psycopg
 import pytest
 
+import postgres_server
 from streamcore.events import Finish, Usage
 from streamcore.tracking.ledger import Ledger
 from streamcore.tracking.record import Context, Cost, Marks, Record
-from streamcore.tracking.sqlite import SQLite
+from streamcore.tracking.sinks.postgres import PostgreSQL
+from streamcore.tracking.sinks.sqlite import SQLite
+from streamcore.tracking.sinks.table import COLUMNS, insert, row
 from streamcore.upstream import Origin
 
 pytestmark = pytest.mark.benchmark(group="ledger", timer=time.process_time)
@@ -76,3 +80,54 @@ def test_records_into_sqlite(race, tmp_path):
 
     race("records into SQLite", {"500 at once": batches, "one at once": alone}, count=STREAMS, per="record")
     sink.close()
+
+
+@pytest.fixture(scope="module")
+def conninfo():
+    """A server that does all it can not to lose anything, as servers do."""
+    try:
+        with postgres_server.started(fsync="on") as server:
+            yield server.conninfo()
+    except postgres_server.NoServerError as error:
+        pytest.skip(str(error))
+
+
+STATEMENT = insert(f"VALUES ({', '.join(['%s'] * len(COLUMNS))}, 0)").encode()
+
+
+def timed(what, timer, goal):
+    return pytest.param(what, goal, marks=pytest.mark.benchmark(group="ledger", timer=timer), id=what)
+
+
+@pytest.mark.parametrize(
+    ("what", "goal"),
+    [timed("by the clock", time.perf_counter, 0.8), timed("processor time here", time.process_time, 1.5)],
+)
+def test_records_into_postgresql(race, tmp_path, conninfo, what, goal):
+    """Batches of 500, beside SQLite and what psycopg offers for many rows: with the server's time, and what is left for streams."""
+    sink, file = PostgreSQL(conninfo), SQLite(tmp_path / "requests.db")
+    sink.write([])
+
+    def batches(write):
+        for _ in range(STREAMS // 500):
+            write([record() for _ in range(500)])
+
+    with psycopg.connect(conninfo) as connection:
+
+        def many(records):
+            connection.cursor().executemany(STATEMENT, [row(one) for one in records])
+            connection.commit()
+
+        race(
+            f"records into PostgreSQL, {what}",
+            {
+                "the sink": lambda: batches(sink.write),
+                "SQLite": lambda: batches(file.write),
+                "psycopg's executemany": lambda: batches(many),
+            },
+            at_least={"psycopg's executemany": goal},
+            count=STREAMS,
+            per="record",
+        )
+    sink.close()
+    file.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from importlib import metadata
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+import postgres_server
 
 # Timing is judged by benchmarks alone. In CI a red test must be red again: no randomness there, save when fuzzing.
 settings.register_profile(
@@ -45,3 +48,48 @@ def entry_points(monkeypatch):
         return modules, loaded
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A server of this process's own."""
+    try:
+        with postgres_server.started() as running:
+            yield running
+    except postgres_server.NoServerError as error:
+        pytest.skip(str(error))
+
+
+SCHEMAS = count()
+
+
+@pytest.fixture
+def new_schema(postgres):
+    """Makes a schema in the database, and says by which setting of a connection it is the only one seen."""
+    import psycopg
+
+    def make():
+        schema = f"test_{next(SCHEMAS)}"
+        with psycopg.connect(postgres.conninfo()) as connection:
+            connection.execute(f"CREATE SCHEMA {schema}".encode())
+        return {"options": f"-csearch_path={schema}"}
+
+    return make
+
+
+@pytest.fixture
+def schema(new_schema):
+    """A schema of the test's own."""
+    return new_schema()
+
+
+@pytest.fixture
+def conninfo(postgres, schema):
+    """How to connect to it."""
+    return postgres.conninfo(**schema)
+
+
+@pytest.fixture
+def address(postgres, schema):
+    """The same as a URL."""
+    return postgres.address(**schema)

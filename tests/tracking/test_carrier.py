@@ -8,10 +8,13 @@ from time import monotonic
 import pytest
 from msgspec.structs import replace
 
-from ledgers import Kept, lost, won
+from ledgers import Kept, Picky, lost, won
 from streamcore.tracking import carrier as module
-from streamcore.tracking.carrier import Carrier, Entry, SinkState, longer
-from streamcore.tracking.segment import BEGUN, ENDED, Segment, encoded
+from streamcore.tracking import delivery
+from streamcore.tracking.carrier import Carrier, SinkState
+from streamcore.tracking.delivery import Entry, longer
+from streamcore.tracking.segment import BEGUN, ENDED, Segment
+from streamcore.tracking.text import encoded
 
 
 class Held(Kept):
@@ -34,10 +37,11 @@ class House:
     def __init__(self):
         self.lock = threading.RLock()
         self.settled = []
+        self.aside = []
         self.carriers = []
 
     def carrier(self, sink):
-        self.carriers.append(Carrier(sink, self.lock, self.prepare, self.settle))
+        self.carriers.append(Carrier(sink, self.lock, self.prepare, self.settle, self.set_aside))
         return self.carriers[-1]
 
     def prepare(self, entry):
@@ -45,6 +49,10 @@ class House:
 
     def settle(self, entries):
         self.settled += [entry.record.tracking_id for entry in entries]
+
+    def set_aside(self, entry):
+        self.aside.append(entry.record.tracking_id)
+        return entry
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ def test_a_failure_is_there_to_be_seen_until_it_is_over(house):
     carrier = house.carrier(Broken(OSError("no disk")))
     add(carrier, "a")
     asked_again.wait()
-    state = SinkState(name="Broken", written=0, waiting=1, left_out=0, failures=1, error="OSError: no disk")
+    state = SinkState(name="Broken", written=0, waiting=1, refused=0, left_out=0, failures=1, error="OSError: no disk")
     assert carrier.state() == state
     go_on.set()
     assert flushed(carrier)
@@ -151,14 +159,14 @@ def test_the_log_has_one_line_when_it_breaks_and_one_when_it_works_again(house, 
 
 
 def test_pauses_grow_to_half_a_minute():
-    pauses = [module.FIRST_PAUSE]
-    while pauses[-1] < module.LONGEST_PAUSE:
+    pauses = [delivery.FIRST_PAUSE]
+    while pauses[-1] < delivery.LONGEST_PAUSE:
         pauses.append(longer(pauses[-1]))
     assert (len(pauses), longer(pauses[-1])) == (11, 30.0)
 
 
 def test_a_flush_ends_a_long_pause(house, monkeypatch):
-    monkeypatch.setattr(module, "FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE", 3600.0)
     sink = Kept(OSError())
     carrier = house.carrier(sink)
     add(carrier, "a")
@@ -167,7 +175,7 @@ def test_a_flush_ends_a_long_pause(house, monkeypatch):
 
 
 def test_without_a_flush_the_pause_ends_by_itself(house, monkeypatch):
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
     done = threading.Event()
 
     class Late(Kept):
@@ -186,7 +194,7 @@ def test_a_record_that_cannot_be_stored_is_left_out_and_counted(house):
     carrier = house.carrier(sink)
     add(carrier, "a", "bad", "b")
     assert flushed(carrier)
-    assert (sink.ids, carrier.state().left_out, house.settled) == (["a", "b"], 1, ["a", "bad", "b"])
+    assert (sink.ids, carrier.state().left_out, sorted(house.settled)) == (["a", "b"], 1, ["a", "b", "bad"])
 
 
 def test_a_sink_is_not_asked_to_store_nothing(house):
@@ -325,3 +333,140 @@ def test_a_sink_without_a_close_needs_none(house):
     carrier = house.carrier(Bare())
     add(carrier, "a")
     assert flushed(carrier)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.0)
+
+
+def written(segment, *ids):
+    for id in ids:
+        segment.write(ENDED, encoded(won(id)))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_record_that_is_refused_holds_up_no_other_and_no_flush(house):
+    sink = Picky("b")
+    carrier = house.carrier(sink)
+    add(carrier, *"abc")
+    assert not flushed(carrier)
+    state = carrier.state()
+    assert (sorted(sink.ids), house.aside, sorted(house.settled)) == (["a", "c"], ["b"], ["a", "c"])
+    assert (state.written, state.waiting, state.refused, state.error) == (2, 0, 1, None)
+    add(carrier, "d")
+    assert not flushed(carrier)
+    assert sorted(sink.ids) == ["a", "c", "d"]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_record_that_is_alone_is_put_aside_when_others_come(house):
+    sink = Picky("a")
+    carrier = house.carrier(sink)
+    add(carrier, "a")
+    while not carrier.state().failures:
+        carrier.flush(monotonic())
+    add(carrier, "b")
+    assert not flushed(carrier)
+    assert (sink.ids, house.aside) == (["b"], ["a"])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_flush_asks_again_for_what_was_refused(house):
+    sink = Picky("b")
+    carrier = house.carrier(sink)
+    add(carrier, *"abc")
+    assert not flushed(carrier)
+    sink.bad.clear()
+    assert flushed(carrier)
+    state = carrier.state()
+    assert (sorted(sink.ids), sorted(house.settled)) == ([*"abc"], [*"abc"])
+    assert (state.written, state.waiting, state.refused) == (3, 0, 0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_was_refused_is_asked_for_again_after_a_while(house, monkeypatch):
+    monkeypatch.setattr(module, "SELDOM", 0.001)
+    taken = threading.Event()
+
+    class Forgiving(Picky):
+        def write(self, records):
+            super().write(records)
+            if records[0].tracking_id == "b":
+                taken.set()
+
+    sink = Forgiving("b")
+    carrier = house.carrier(sink)
+    add(carrier, *"abc")
+    flushed(carrier)
+    sink.bad.clear()
+    assert taken.wait(30)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_of_many_that_were_refused_only_some_are_asked_for_at_once_and_others_the_next_time(house):
+    bad = [f"bad {number}" for number in range(9)]
+    sink = Picky(*bad)
+    carrier = house.carrier(sink)
+    for id in bad:
+        add(carrier, id, f"after {id}")
+        flushed(carrier)
+    assert carrier.state().refused == 9
+
+    def asked():
+        sink.batches.clear()
+        assert not flushed(carrier)
+        return {id for batch in sink.batches for id in batch}
+
+    first = asked()
+    assert len(first) == delivery.PATIENCE
+    assert not first & asked()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_refused_beyond_what_memory_holds_is_left_out(house, monkeypatch):
+    monkeypatch.setattr(module, "REFUSED", 1)
+    carrier = house.carrier(Picky("a", "c"))
+    add(carrier, *"ab")
+    flushed(carrier)
+    add(carrier, *"cd")
+    assert not flushed(carrier)
+    state = carrier.state()
+    assert (state.refused, state.left_out, state.waiting, house.aside) == (1, 1, 0, ["a", "c"])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_another_process_found_to_be_refused_is_asked_for_alone(house, tmp_path):
+    path = tmp_path / "x-refused.journal"
+    segment = Segment(path, os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR))
+    written(segment, "a", "bad", "b", "c")
+    sink = Picky("b")
+    carrier = house.carrier(sink)
+    with house.lock:
+        carrier.add_range(segment, 0, segment.size, 4)
+    assert not flushed(carrier)
+    state = carrier.state()
+    assert (sink.ids, sink.batches[0], house.aside) == (["a", "c"], ["a"], [])
+    assert (state.refused, state.left_out, state.waiting, state.error) == (1, 1, 0, None)
+    segment.close(delete=False)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_flush_of_a_carrier_that_was_stopped_does_not_wait_for_what_was_refused(house):
+    carrier = house.carrier(Picky("b"))
+    add(carrier, *"abc")
+    flushed(carrier)
+    carrier.stop(monotonic() + 30)
+    assert not flushed(carrier)
+
+
+def test_what_comes_while_a_sink_fails_comes_with_what_it_is_asked_for_again(house, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 3)
+    sink = Held(OSError())
+    carrier = house.carrier(sink)
+    add(carrier, "a")
+    sink.entered.wait()
+    add(carrier, *"bcd")
+    sink.released.set()
+    assert flushed(carrier)
+    assert sink.batches == [["a"], [*"abc"], ["d"]]

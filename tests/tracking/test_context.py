@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamcore.tracking.context import context, current, merged
+from strategies import TEXT
+from streamcore.tracking.context import context, current, from_headers, merged, to_headers
 from streamcore.tracking.record import Context
 
 
@@ -43,3 +46,36 @@ async def test_tasks_begun_inside_have_it_and_their_own_stays_theirs():
             group.start_soon(task, "a")
             group.start_soon(task, "b")
     assert found == {name: Context(feature="chat", user=name) for name in "ab"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Context(),
+        Context(
+            feature="chat",
+            user="Jörg / 100 %",
+            conversation_id=" c-9\n",
+            tags={"team": "a, b", "Größe": "", "A-b_C": "D"},
+        ),
+        Context(user=""),
+    ],
+)
+def test_headers_carry_a_context_as_it_is(said):
+    headers = to_headers(said)
+    assert all(name == name.lower() and name.isascii() and value.isascii() for name, value in headers.items())
+    assert from_headers(headers) == said
+
+
+@given(st.builds(Context, feature=st.none() | TEXT, user=TEXT, tags=st.dictionaries(TEXT, TEXT)))
+def test_headers_carry_any_text(said):
+    headers = {name.lower(): value.strip() for name, value in to_headers(said).items()}
+    assert from_headers(headers) == said
+
+
+def test_other_headers_say_nothing():
+    assert from_headers({"x-streamcore-other": "a", "user": "b", "x-request-id": "c"}) == Context()
+
+
+def test_headers_need_not_be_encoded():
+    assert from_headers({"x-streamcore-user": "u 1", "x-streamcore-tag-a": "b"}) == Context(user="u 1", tags={"a": "b"})

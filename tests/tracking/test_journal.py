@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -8,7 +9,7 @@ import pytest
 from ledgers import lost, won
 from streamcore.tracking import journal as module
 from streamcore.tracking.journal import Journal
-from streamcore.tracking.segment import encoded
+from streamcore.tracking.text import encoded
 
 
 @pytest.fixture
@@ -233,3 +234,77 @@ def test_a_size_is_what_the_files_have(journal, tmp_path):
     journal.end(journal.begin(lost(1)), won(1))
     assert journal.size == sum(path.stat().st_size for path in tmp_path.iterdir())
     assert journal.size > len(encoded(won(1)))
+
+
+def test_what_a_sink_refused_is_in_a_file_of_its_own_which_says_so(journal, tmp_path):
+    segment, _ = journal.end(None, won(1))
+    aside = journal.set_aside(won(1))
+    assert journal.set_aside(won(2)) is aside
+    assert (segment.refused, aside.refused, aside.pending) == (False, True, 2)
+    journal.settled(segment, 1)
+    journal.close()
+    assert adopted(tmp_path) == [won(1), won(2)]
+
+
+def test_what_was_refused_and_is_taken_at_last_is_deleted(journal, tmp_path):
+    aside = journal.set_aside(won(1))
+    journal.settled(aside, 1)
+    assert not aside.path.exists()
+    assert journal.set_aside(won(2)) is not aside
+
+
+def test_a_full_file_of_refused_records_is_followed_by_another_and_deleted_when_they_are_taken(journal, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1)
+    first, second = journal.set_aside(won(1)), journal.set_aside(won(2))
+    journal.settled(first, 1)
+    assert (first.path.exists(), second.path.exists(), journal.set_aside(won(3)).closed) == (False, True, False)
+
+
+def test_beyond_the_cap_nothing_is_set_aside(journal, monkeypatch):
+    monkeypatch.setattr(module, "CAP_BYTES", 1)
+    journal.begin(lost(1))
+    with pytest.raises(OSError, match="bytes of records wait for a sink"):
+        journal.set_aside(won(1))
+
+
+def test_a_segment_that_no_other_can_follow_grows(journal, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1)
+    first = journal.begin(lost(1))
+
+    def full(*_arguments):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        assert journal.begin(lost(2)) is first
+    assert journal.begin(lost(3)) is not first
+
+
+def test_files_of_another_user_are_passed_over(journal, tmp_path, monkeypatch):
+    other = Journal(tmp_path)
+    other.begin(lost(1))
+    other.close()
+
+    def open(path, flags, real=os.open):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", open)
+    assert list(journal.adopt()) == []
+
+
+def test_its_own_files_are_not_even_opened(journal, monkeypatch):
+    journal.begin(lost(1))
+    monkeypatch.delattr(os, "open")
+    assert list(journal.adopt()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("OPEN_SEGMENTS", 1), ("CAP_BYTES", 2)])
+def test_nothing_is_adopted_while_it_is_crowded(journal, tmp_path, monkeypatch, name, value):
+    other = Journal(tmp_path)
+    other.begin(lost(1))
+    other.close()
+    aside = journal.set_aside(won(1))
+    monkeypatch.setattr(module, name, value)
+    assert (journal.crowded, list(journal.adopt())) == (True, [])
+    journal.settled(aside, 1)
+    assert not journal.crowded

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import random
@@ -15,15 +16,16 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from ledgers import Flaky, Kept, lost, run, won
+from ledgers import Flaky, Kept, Picky, left, lost, run, won
 from streamcore.tracking import carrier as carriers
+from streamcore.tracking import delivery as deliveries
 from streamcore.tracking import journal as journals
 from streamcore.tracking import ledger as module
-from streamcore.tracking.journal import Journal
 from streamcore.tracking.ledger import Ledger
 from streamcore.tracking.record import Context
-from streamcore.tracking.segment import BEGUN, encoded
-from streamcore.tracking.sqlite import SQLite
+from streamcore.tracking.segment import BEGUN
+from streamcore.tracking.sinks.sqlite import SQLite
+from streamcore.tracking.text import encoded
 
 TESTS = Path(__file__).parents[1]
 
@@ -42,17 +44,6 @@ def sink():
 def ledger(sink, directory):
     with Ledger(sink, journal=directory) as ledger:
         yield ledger
-
-
-def left(directory, *, begun=(), ended=()):
-    """Leave a segment as a dead process does; its path."""
-    journal = Journal(directory)
-    for record in begun:
-        segment = journal.begin(record)
-    for record in ended:
-        segment, _ = journal.end(None, record)
-    journal.close()
-    return segment.path
 
 
 def files(directory):
@@ -179,64 +170,6 @@ def test_empty_segments_of_dead_processes_are_deleted(directory, sink):
     with Ledger(sink, journal=directory) as ledger:
         assert ledger.flush(30)
     assert (sink.ids, files(directory)) == ([], [])
-
-
-def test_without_a_sink_nothing_is_adopted(directory):
-    path = left(directory, ended=[won("a")])
-    with Ledger(journal=directory) as ledger:
-        run(ledger, "b")
-        assert ledger.flush(30)
-    assert [*directory.iterdir()] == [path]
-
-
-def test_a_flipped_bit_costs_one_record_is_counted_and_its_file_is_kept(directory, sink):
-    path = left(directory, ended=[won("a"), won("b"), won("c")])
-    text = path.read_bytes()
-    place = text.index(b'"b"')
-    path.write_bytes(text[: place + 1] + b"X" + text[place + 2 :])
-    with Ledger(sink, journal=directory) as ledger:
-        assert ledger.flush(30)
-        assert (sink.ids, ledger.state.damaged) == (["a", "c"], 1)
-    assert files(directory) == [".damaged"]
-
-
-def test_a_torn_last_line_is_no_damage(directory, sink):
-    path = left(directory, begun=[lost("a")], ended=[won("b")])
-    os.truncate(path, path.stat().st_size - 10)
-    with Ledger(sink, journal=directory) as ledger:
-        assert ledger.flush(30)
-        assert (sink.records, ledger.state.damaged) == ([lost("a")], 0)
-    assert files(directory) == []
-
-
-def test_adoption_that_fails_is_counted(directory, sink, monkeypatch):
-    def adopt(self):
-        raise OSError("no")
-
-    monkeypatch.setattr(Journal, "adopt", adopt)
-    with Ledger(sink, journal=directory) as ledger:
-        assert ledger.flush(30)
-        assert ledger.state.failures == 1
-
-
-def test_adoption_ends_when_the_ledger_does(directory, monkeypatch):
-    for id in "abc":
-        left(directory, ended=[won(id)])
-    sink, seen = Kept(), []
-
-    def adopt(self, real=Journal.adopt):
-        for segment in real(self):
-            seen.append(segment)
-            ledger_is_there.wait()
-            ledger._stop.set()
-            yield segment
-
-    ledger_is_there = threading.Event()
-    monkeypatch.setattr(Journal, "adopt", adopt)
-    ledger = Ledger(sink, journal=directory)
-    ledger_is_there.set()
-    ledger.close()
-    assert (len(seen), files(directory)) == (1, [".journal"] * 2)
 
 
 def test_a_full_disk_breaks_no_stream(ledger, sink, monkeypatch, caplog):
@@ -380,45 +313,6 @@ def test_a_file_that_cannot_be_deleted_is_counted(ledger, sink, monkeypatch):
     assert (sink.ids, ledger.state.error) == (["a"], "OSError: no")
 
 
-def test_a_group_is_synced_in_a_thread_even_at_the_end(directory, monkeypatch):
-    synced = []
-
-    def sync(file):
-        synced.append(threading.current_thread().name)
-        os.close(file)
-
-    monkeypatch.setattr(module, "GROUP_SECONDS", 3600)
-    monkeypatch.setattr(module, "sync", sync)
-    ledger = Ledger(Kept(), journal=directory, durability="group")
-    ledger.begin(lost("a"))
-    ledger.close()
-    assert synced == ["streamcore-journal"]
-
-
-def test_a_group_is_synced_again_and_again(directory, monkeypatch):
-    twice, seen = threading.Event(), []
-
-    def dirty(self):
-        seen.append(None)
-        if len(seen) > 1:
-            twice.set()
-        return []
-
-    monkeypatch.setattr(Journal, "dirty", dirty)
-    with Ledger(Kept(), journal=directory, durability="group"):
-        assert twice.wait(30)
-
-
-def test_a_disk_that_does_not_sync_is_counted(directory, monkeypatch):
-    def dirty(self):
-        raise OSError("io")
-
-    monkeypatch.setattr(Journal, "dirty", dirty)
-    ledger = Ledger(Kept(), journal=directory, durability="group")
-    ledger.close()
-    assert ledger.state.error == "OSError: io"
-
-
 def test_a_ledger_without_a_journal_has_no_state_of_one(sink):
     with Ledger(sink) as ledger:
         assert ledger.state is None
@@ -445,71 +339,106 @@ def test_a_closed_ledger_does_nothing_at_exit(sink, monkeypatch):
     atexit.unregister(ledger.close)
 
 
-class Process:
-    """Says that this is another process, as after a fork."""
+@pytest.fixture
+def fork(monkeypatch):
+    """Have all ledgers that are made from now on believe that this is another process."""
+    callbacks = []
 
-    def __init__(self, monkeypatch):
-        self._monkeypatch = monkeypatch
+    def register(after_in_child):
+        callbacks.append(after_in_child)
 
-    def __enter__(self):
-        self._monkeypatch.setattr(os, "getpid", lambda: 1)
-
-    def __exit__(self, *_exc):
-        self._monkeypatch.undo()
+    monkeypatch.setattr(os, "register_at_fork", register, raising=False)
+    return lambda: [callback() for callback in callbacks]
 
 
 @pytest.mark.parametrize("journal", [True, False])
 def test_after_a_fork_the_child_begins_anew_and_the_parents_streams_end_in_its_own_files(
-    directory, sink, monkeypatch, journal
+    directory, sink, fork, journal
 ):
     ledger = Ledger(sink, journal=directory if journal else None)
     before, entry = ledger._carriers[0], ledger.begin(lost("a"))
-    with Process(monkeypatch):
-        run(ledger, "b")
-        ledger.end(entry, won("a"))
-        assert ledger._carriers[0] is not before
-        assert ledger.flush(30)
-        ledger.close()
+    fork()
+    run(ledger, "b")
+    ledger.end(entry, won("a"))
+    assert ledger._carriers[0] is not before
+    assert ledger.flush(30)
+    ledger.close()
     before.stop(module.monotonic() + 30)
     assert sorted(sink.ids)[-2:] == ["a", "b"]
 
 
-def test_a_child_that_only_exits_leaves_its_parents_ledger_alone(directory, sink, monkeypatch):
+def test_a_child_that_only_ends_a_stream_of_its_parent_begins_anew_as_well(directory, sink, fork):
+    ledger = Ledger(sink, journal=directory)
+    before, entry = ledger._carriers[0], ledger.begin(lost("a"))
+    fork()
+    ledger.end(entry, won("a"))
+    assert ledger._carriers[0] is not before
+    ledger.close()
+    before.stop(module.monotonic() + 30)
+    assert won("a") in sink.records
+
+
+def test_a_child_that_only_exits_leaves_its_parents_ledger_alone(directory, sink, fork):
     with Ledger(sink, journal=directory) as ledger:
-        with Process(monkeypatch):
-            ledger.close()
+        fork()
+        ledger.close()
+        assert not ledger._closed
+        ledger._forked = False
         run(ledger, "a")
         assert ledger.flush(30)
         assert sink.ids == ["a"]
 
 
-def test_a_child_that_can_have_no_journal_goes_on_in_memory(directory, sink, monkeypatch):
-    ledger = Ledger(sink, journal=directory)
-    before = ledger._carriers[0]
-
+def test_a_child_that_can_have_no_journal_goes_on_in_memory(directory, sink, monkeypatch, fork):
     def no(self):
         raise OSError("no")
 
+    ledger = Ledger(sink, journal=directory)
+    before = ledger._carriers[0]
     monkeypatch.setattr(Ledger, "_new_journal", no)
-    with Process(monkeypatch):
-        monkeypatch.setattr(Ledger, "_new_journal", no)
-        run(ledger, "a")
-        assert ledger.flush(30)
-        assert (ledger.state, ledger._error) == (None, "OSError: no")
-        ledger.close()
+    fork()
+    run(ledger, "a")
+    assert ledger.flush(30)
+    assert (ledger.state, ledger._error) == (None, "OSError: no")
+    ledger.close()
     before.stop(module.monotonic() + 30)
     assert sink.ids == ["a"]
 
 
-def test_two_threads_of_a_child_begin_one_ledger(sink, monkeypatch):
+def test_two_threads_of_a_child_begin_one_ledger(sink, fork):
     ledger = Ledger(sink)
+    first = ledger._carriers[0]
+    fork()
+    ledger._begin_anew()
     before = ledger._carriers[0]
-    asked = iter([1, ledger._process])
-    monkeypatch.setattr(os, "getpid", lambda: next(asked))
-    ledger._own()
-    monkeypatch.undo()
-    assert ledger._carriers[0] is before
+    ledger._begin_anew()
+    assert ledger._carriers[0] is before is not first
     ledger.close()
+    first.stop(module.monotonic() + 30)
+
+
+def test_a_child_that_was_forked_while_its_parent_began_anew_begins_anew_as_well(sink, fork):
+    ledger = Ledger(sink)
+    first = ledger._carriers[0]
+    with ledger._opening:
+        fork()
+        run(ledger, "a")
+    ledger.close()
+    assert sink.ids == ["a"]
+    first.stop(module.monotonic() + 30)
+
+
+def test_a_ledger_that_is_gone_is_not_told_of_forks(sink, fork):
+    Ledger(sink).close()
+    gc.collect()
+    assert fork() == [None]
+
+
+def test_where_nothing_can_fork_nothing_is_watched(sink, monkeypatch):
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    with Ledger(sink) as ledger:
+        run(ledger, "a")
+    assert sink.ids == ["a"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -530,7 +459,7 @@ def test_a_forked_child_and_its_parent_leave_each_record_once(tmp_path):
 
 
 def test_a_sink_that_fails_at_random_even_after_it_has_stored_has_each_record_once(tmp_path, directory, monkeypatch):
-    monkeypatch.setattr(carriers, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(deliveries, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(carriers, "GATHER", 0.0)
     monkeypatch.setattr(carriers, "BATCH", 7)
     with Ledger(Flaky(SQLite(tmp_path / "requests.db"), random.Random(1)), journal=directory) as ledger:
@@ -539,31 +468,6 @@ def test_a_sink_that_fails_at_random_even_after_it_has_stored_has_each_record_on
         assert ledger.sinks[0].failures > 0
     with closing(sqlite3.connect(tmp_path / "requests.db")) as database:
         assert database.execute("SELECT count(*), count(DISTINCT tracking_id) FROM requests").fetchone() == (300, 300)
-
-
-def test_a_locked_database_takes_all_when_it_is_free(tmp_path, directory, monkeypatch):
-    monkeypatch.setattr("streamcore.tracking.sqlite._BUSY_MILLISECONDS", 0)
-    path, failed = tmp_path / "requests.db", threading.Event()
-
-    class Watched(SQLite):
-        def write(self, records):
-            try:
-                super().write(records)
-            except sqlite3.OperationalError:
-                failed.set()
-                raise
-
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as other,
-        Ledger(Watched(path), journal=directory) as ledger,
-    ):
-        other.execute("PRAGMA journal_mode=WAL")
-        other.execute("BEGIN IMMEDIATE")
-        run(ledger, *range(50))
-        assert failed.wait(30)
-        other.execute("ROLLBACK")
-        assert ledger.flush(60)
-        assert other.execute("SELECT count(*) FROM requests").fetchone() == (50,)
 
 
 def test_what_a_sink_says_of_its_failure_is_not_in_the_log(directory, caplog):
@@ -581,3 +485,87 @@ def test_a_beginning_is_in_the_file_when_begin_returns(directory):
     assert path.read_bytes().startswith(BEGUN + b" ")
     ledger.end(entry, won("a"))
     ledger.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(deliveries, "FIRST_PAUSE", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_a_sink_refuses_waits_in_a_file_of_its_own_for_a_process_whose_sink_takes_it(
+    directory, monkeypatch, caplog
+):
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 1)
+    with Ledger(Picky("b"), journal=directory) as ledger:
+        run(ledger, *"abc")
+        assert not ledger.flush(30)
+        assert sum(segment.size > 0 for segment in ledger._journal._own()) == 1
+    assert caplog.messages[-1] == "records that the sink Picky has not taken wait in the journal: 1"
+    (path,) = directory.iterdir()
+    assert path.stem.endswith("-refused")
+    with Ledger(Picky("b"), journal=directory) as ledger:
+        run(ledger, "d")
+        assert not ledger.flush(30)
+        assert (ledger.state.adopted, ledger.sinks[0].refused, ledger.sinks[0].error) == (1, 1, None)
+    assert [*directory.iterdir()] == [path]
+    with Ledger(later := Kept(), journal=directory) as ledger:
+        assert ledger.flush(30)
+    assert (later.records, files(directory)) == ([won("b")], [])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_one_sink_refuses_another_has(directory):
+    class Later(Kept):
+        def write(self, records):
+            while not ledger.sinks[0].refused:
+                tick.wait(0.001)
+            super().write(records)
+
+    tick = threading.Event()
+    picky, kept = Picky("b"), Later()
+    with Ledger(picky, kept, journal=directory) as ledger:
+        run(ledger, *"abc")
+        assert not ledger.flush(30)
+        assert [state.refused for state in ledger.sinks] == [1, 0]
+        assert kept.ids == [*"abc"]
+        picky.bad.clear()
+        assert ledger.flush(30)
+    assert (sorted(picky.ids), kept.ids, files(directory)) == ([*"abc"], [*"abc"], [])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_without_a_journal_what_a_sink_refuses_is_lost_with_the_process_and_the_log_says_so(caplog):
+    with Ledger(Picky("b")) as ledger:
+        run(ledger, *"abc")
+        assert not ledger.flush(30)
+    assert caplog.messages[-1] == "records that the sink Picky has not taken are lost: 1"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_refused_and_cannot_be_written_apart_stays_where_it_is(directory, monkeypatch):
+    def set_aside(self, record):
+        raise OSError("full")
+
+    monkeypatch.setattr(journals.Journal, "set_aside", set_aside)
+    with Ledger(Picky("b"), journal=directory) as ledger:
+        run(ledger, *"abc")
+        assert not ledger.flush(30)
+        assert ledger.state.error == "OSError: full"
+    with Ledger(later := Kept(), journal=directory) as ledger:
+        assert ledger.flush(30)
+    assert "b" in later.ids
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_refused_and_had_no_line_gets_one(directory, monkeypatch):
+    ledger = Ledger(Picky("b"), journal=directory)
+    with monkeypatch.context() as patch:
+        full_disk(patch)
+        run(ledger, "b")
+    run(ledger, "c")
+    assert not ledger.flush(30)
+    ledger.close()
+    with Ledger(later := Kept(), journal=directory) as ledger:
+        assert ledger.flush(30)
+    assert later.ids == ["b"]

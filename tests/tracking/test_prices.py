@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamcore as sc
+from streamcore.adapter import Billed
 from streamcore.tracking.prices import Prices
 from streamcore.tracking.record import AttemptRecord, Cost, Record, Tokens
 
@@ -203,6 +204,13 @@ USAGES = [
 ]
 
 
+SIDES = "input", "output"
+
+
+def side(kind):
+    return "output" if kind.startswith("output") or kind == "reasoning" else "input"
+
+
 @pytest.mark.parametrize(
     ("host", "model", "usage", "raw"), USAGES, ids=["plain", "cached", "audio", "writes", "thoughts"]
 )
@@ -215,8 +223,124 @@ def test_the_cost_is_what_genai_prices_makes_of_the_raw_usage(host, model, usage
     ours = Prices()(record(attempt(usage, model, host))).costs
     assert theirs.total_price > 0
     assert (ours.known, ours.estimated, ours.provenance) == (theirs.total_price, None, "derived")
-    assert ours.breakdown == {"input": theirs.input_price, "output": theirs.output_price}
+    read, generated = (sum(amount for kind, amount in ours.breakdown.items() if side(kind) == of) for of in SIDES)
+    assert (read, generated) == (theirs.input_price, theirs.output_price)
     assert ours.price_list == f"genai-prices {genai_prices.__version__}"
+
+
+def dollars(tokens, a_million):
+    return Decimal(a_million) * tokens / 1_000_000
+
+
+BREAKDOWNS = [
+    (
+        ANTHROPIC,
+        "claude-sonnet-4-5",
+        sc.Usage(input_tokens=1700, output_tokens=100, cache_read_tokens=500, cache_write_tokens=200),
+        {
+            "input": dollars(1000, 3),
+            "output": dollars(100, 15),
+            "cache_read": dollars(500, "0.3"),
+            "cache_write": dollars(200, "3.75"),
+        },
+    ),
+    (
+        GOOGLE,
+        "gemini-2.5-pro",
+        sc.Usage(input_tokens=200_000, output_tokens=1000, cache_read_tokens=100_000, reasoning_tokens=500),
+        {
+            "input": dollars(100_000, "1.25"),
+            "output": dollars(1000, 10),
+            "cache_read": dollars(100_000, "0.125"),
+        },
+    ),
+    (
+        GOOGLE,
+        "gemini-2.5-pro",
+        sc.Usage(input_tokens=200_001, output_tokens=1000, cache_read_tokens=100_000, reasoning_tokens=500),
+        {
+            "input": dollars(100_001, "2.5"),
+            "output": dollars(1000, 15),
+            "cache_read": dollars(100_000, "0.25"),
+        },
+    ),
+    (
+        "api.perplexity.ai",
+        "sonar-deep-research",
+        sc.Usage(input_tokens=1700, output_tokens=100, reasoning_tokens=60),
+        {"input": dollars(1700, 2), "output": dollars(40, 8), "reasoning": dollars(60, 3)},
+    ),
+    (
+        "api.perplexity.ai",
+        "sonar-pro",
+        sc.Usage(input_tokens=1000, output_tokens=100),
+        {"input": dollars(1000, 3), "output": dollars(100, 15), "requests": Decimal("0.014")},
+    ),
+    (
+        GOOGLE,
+        "gemini-2.5-flash",
+        sc.Usage(input_tokens=1000, output_tokens=100, input_audio_tokens=300),
+        {"input": dollars(700, "0.3"), "output": dollars(100, "2.5"), "input_audio": dollars(300, 1)},
+    ),
+    (
+        OPENAI,
+        "gpt-4o",
+        sc.Usage(input_tokens=10**18 + 7, output_tokens=10**17 + 3, cache_read_tokens=10**16 + 9),
+        {
+            "input": dollars(10**18 - 10**16 - 2, "2.5"),
+            "output": dollars(10**17 + 3, 10),
+            "cache_read": dollars(10**16 + 9, "1.25"),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "usage", "breakdown"),
+    BREAKDOWNS,
+    ids=["cache", "below a tier", "in a tier", "reasoning", "requests", "audio", "huge"],
+)
+def test_the_breakdown_tells_what_each_kind_cost_and_is_the_whole(host, model, usage, breakdown):
+    found = Prices()(record(attempt(usage, model, host))).costs
+    assert found.breakdown == breakdown
+    assert sum(breakdown.values()) == found.known
+
+
+def billed(usage, model, host, **billed):
+    return Prices(OWN)(record(attempt(usage, model, host, billed=Billed(**billed)))).costs
+
+
+def test_searches_are_billed_apart():
+    usage = sc.Usage(input_tokens=1000, output_tokens=100)
+    found = billed(usage, "claude-sonnet-4-5", ANTHROPIC, web_searches=3)
+    expected = {"input": dollars(1000, 3), "output": dollars(100, 15), "web_searches": Decimal("0.03")}
+    assert found.breakdown == expected
+    assert found.known == sum(expected.values())
+
+
+def test_what_is_kept_for_an_hour_costs_more_to_write():
+    usage = sc.Usage(input_tokens=1000, output_tokens=0, cache_write_tokens=600)
+    found = billed(usage, "claude-sonnet-4-5", ANTHROPIC, cache_write_1h_tokens=200)
+    assert found.breakdown == {
+        "input": dollars(400, 3),
+        "output": 0,
+        "cache_write": dollars(400, "3.75"),
+        "cache_write_1h": dollars(200, 6),
+    }
+    assert found.known == sum(found.breakdown.values())
+
+
+def test_what_is_billed_instead_of_what_was_counted_is_paid_for():
+    usage = sc.Usage(input_tokens=1700, output_tokens=100, cache_read_tokens=1600)
+    found = billed(usage, "command-r-08-2024", "api.cohere.com", input_tokens=30, output_tokens=90)
+    assert found.breakdown == {"input": dollars(30, "0.15"), "output": dollars(90, "0.6")}
+    own = billed(usage, "mine", "localhost", input_tokens=30, output_tokens=90)
+    assert own.breakdown == {"input": dollars(30, 2), "output": dollars(90, 10)}
+
+
+def test_where_no_more_is_billed_it_is_the_usage_that_is_paid_for():
+    usage = sc.Usage(input_tokens=1000, output_tokens=100, cache_read_tokens=400)
+    assert billed(usage, "mine", "localhost") == cost(attempt(usage))
 
 
 def test_what_is_missing_has_no_part_in_the_breakdown():
@@ -251,8 +375,14 @@ def test_the_name_asked_for_is_looked_up_if_the_one_that_answered_has_no_price()
         ("localhost", "gpt-4o", sc.Usage(input_tokens=1, output_tokens=1)),
         (OPENAI, "no such model", sc.Usage(input_tokens=1, output_tokens=1)),
         (OPENAI, "gpt-4o", sc.Usage(input_tokens=1, output_tokens=1, cache_read_tokens=2)),
+        (OPENAI, "gpt-4o", sc.Usage(input_tokens=-1, output_tokens=1)),
+        (
+            OPENAI,
+            "gpt-realtime",
+            sc.Usage(input_tokens=9, output_tokens=1, cache_read_tokens=2, input_audio_tokens=2),
+        ),
     ],
-    ids=["host", "model", "usage"],
+    ids=["host", "model", "usage", "negative", "cached audio"],
 )
 def test_what_the_list_does_not_know_has_no_cost(host, model, usage):
     assert Prices()(record(attempt(usage, model, host))).costs == Cost()

@@ -3,16 +3,14 @@ from __future__ import annotations
 import builtins
 import errno
 import os
-from decimal import Decimal
 
-import msgspec
 import pytest
 
 from ledgers import lost, won
 from streamcore.errors import LocalError
 from streamcore.tracking import segment as module
-from streamcore.tracking.record import Context, Cost, Record
-from streamcore.tracking.segment import BEGUN, ENDED, Segment, encoded, lock, storable
+from streamcore.tracking.segment import BEGUN, ENDED, Segment, lock
+from streamcore.tracking.text import encoded
 
 
 @pytest.fixture
@@ -39,25 +37,6 @@ def short_writes(monkeypatch, *counts):
 
 def ids(records):
     return [record.tracking_id for record in records]
-
-
-def test_a_record_goes_through_json_unchanged():
-    record = won(1, costs=Cost(known=Decimal("0.00000000012345678901")), context=Context(user="ü", tags={"a": "b"}))
-    assert msgspec.json.decode(encoded(record), type=Record) == record
-
-
-def test_half_a_surrogate_pair_becomes_a_question_mark():
-    record = won(1, answered_by="a\ud83d", context=Context(tags={"\ud83d": "b"}))
-    assert storable(record) == won(1, answered_by="a?", context=Context(tags={"?": "b"}))
-
-
-def test_what_can_be_stored_is_left_as_it_is():
-    record = won(1)
-    assert storable(record) is record
-
-
-def test_tuples_are_cleaned_as_well():
-    assert module._clean(("\ud83d", 1)) == ["?", 1]
 
 
 def test_what_was_written_is_read_again(segment):

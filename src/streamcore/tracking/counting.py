@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamcore.request import Part, Request
     from streamcore.upstream import Attempt
 
-__all__ = ["Characters", "TokenCounter", "request_characters", "served", "summed", "tokens_of"]
+__all__ = ["Characters", "TokenCounter", "parts_of", "request_characters", "served", "summed", "tokens_of"]
 
 CHARACTERS_A_TOKEN: Final = 4.0  # of English, as OpenAI and Anthropic give it; learnt from the first whole stream on
 MEMORY: Final = 0.9  # of what was learnt, a stream later: some ten streams count
@@ -74,7 +74,7 @@ class Characters:
     def learn(self, request: Request, characters: int, usage: Usage, model: str, /) -> None:
         """Remember how long the tokens of this stream were."""
         self._learn(characters, usage.output_tokens, ("output", model))
-        if not any(isinstance(part, Image | File) for part in _parts(request)):
+        if not any(isinstance(part, Image | File) for part in parts_of(request)):
             self._learn(request_characters(request), usage.input_tokens, ("input", model))
 
     def _tokens(self, characters: int, key: tuple[str, str]) -> int | None:
@@ -93,10 +93,11 @@ def request_characters(request: Request) -> int:
     """How much text a request holds: of its messages, and of what says what its tools are."""
     schemas = sum(len(msgspec.json.encode(tool.parameters)) for tool in request.tools if tool.parameters)
     tools = sum(len(tool.name) + len(tool.description) for tool in request.tools)
-    return sum(map(_characters, _parts(request))) + tools + schemas
+    return sum(map(_characters, parts_of(request))) + tools + schemas
 
 
-def _parts(request: Request) -> Iterator[Part]:
+def parts_of(request: Request) -> Iterator[Part]:
+    """All parts of its messages, and what is inside results of tools."""
     for message in request.messages:
         for part in message.parts:
             yield part
@@ -126,8 +127,8 @@ def served(attempt: Attempt) -> bool:
     return outcome.kind in _UNSURE and outcome.detail not in _UNREACHED
 
 
-def tokens_of(attempt: Attempt, request: Request, characters: int, counter: TokenCounter) -> Tokens:
-    """What one attempt took, in which it said so many characters.
+def tokens_of(attempt: Attempt, request: Request | None, characters: int, counter: TokenCounter) -> Tokens:
+    """What one attempt took, in which it said so many characters. None is a request that could not be read.
 
     Of an answer that is not whole the provider's last word on the output is only the least that it can be.
     """
@@ -135,8 +136,10 @@ def tokens_of(attempt: Attempt, request: Request, characters: int, counter: Toke
     usage = attempt.usage or Usage()
     values: dict[str, int] = {name: value for name in FIELDS if (value := getattr(usage, name)) is not None}
     sources: dict[str, Provenance] = dict.fromkeys(values, "reported")
-    if "input_tokens" not in values and (guess := counter.request_tokens(request, model)) is not None:
-        values["input_tokens"], sources["input_tokens"] = guess, "estimated"
+    if "input_tokens" not in values and request is not None:
+        guess = counter.request_tokens(request, model)
+        if guess is not None:
+            values["input_tokens"], sources["input_tokens"] = guess, "estimated"
     said = values.get("output_tokens")
     if said is None or not isinstance(attempt.outcome, Finish):
         guess = counter.answer_tokens(characters, model) if characters else None

@@ -2,8 +2,9 @@
 
 A stream never waits for a sink. Its beginning and its end are lines in the journal, if there is one, written before
 anything else happens; from there each sink takes them in batches, at its own pace. A sink that fails holds up neither
-streams nor other sinks: see `carrier`. Nor does a journal that fails: records go on in memory. Both are told of in
-`Ledger.sinks` and `Ledger.state`, and in one line of the log when they break and one when they are back.
+streams nor other sinks, and a record that it refuses no other record: see `carrier` and `delivery`. Nor does a journal
+that fails hold up anything: records go on in memory. Both are told of in `Ledger.sinks` and `Ledger.state`, and in one line
+of the log when they break and one when they are back. What dead processes left comes in by `keeper`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import atexit
 import logging
 import os
 import threading
+import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 from msgspec import Struct
 
-from .carrier import Carrier, Entry, Sink, SinkState
-from .journal import GROUP_SECONDS, Journal, sync
-from .segment import storable
+from .carrier import Carrier, SinkState
+from .delivery import Entry, Sink
+from .journal import Journal
+from .keeper import Keeper
+from .text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +43,7 @@ _log: Final = logging.getLogger("streamcore.tracking")
 
 
 class JournalState(Struct, frozen=True, kw_only=True):
-    """How the journal does: bytes that wait for a sink, lines not written, the last error; None once it works again.
+    """How the journal does: bytes that wait for a sink, how often it failed, the last error; None once it works again.
 
     `adopted` are records that dead processes left behind, `damaged` lines of theirs that could not be read.
     """
@@ -78,10 +82,11 @@ class Ledger:
         self._path = journal
         self._durability: Durability = durability
         self._prepare = prepare
-        self._failures = self._adopted = self._damaged = 0
+        self._failures = 0
         self._error: str | None = None
         self._opening = threading.Lock()
         self._open(self._new_journal())
+        self._watch_forks()
 
     def _new_journal(self) -> Journal | None:
         return None if self._path is None else Journal(self._path, durability=self._durability)
@@ -91,20 +96,32 @@ class Ledger:
         self._closed = False
         self._lock = threading.RLock()  # re-entrant: a signal's handler may end a stream in the middle of another's end
         self._preparing = threading.Lock()
-        self._adopting = threading.Event()
-        self._stop = threading.Event()
-        self._carriers = [Carrier(sink, self._lock, self._make_ready, self._settle) for sink in self._sinks]
-        self._keeper = threading.Thread(target=self._keep, name="streamcore-journal", daemon=True)
-        self._keeper.start()
+        self._carriers = [
+            Carrier(sink, self._lock, self._make_ready, self._settle, self._set_aside) for sink in self._sinks
+        ]
+        self._keeper = None if journal is None else Keeper(journal, self._carriers, self._lock, self._failed)
         atexit.register(self.close)
-        self._process = os.getpid()
+        self._forked = False
 
-    def _own(self) -> None:
-        """After a fork, begin anew: the threads, the lock on the files and what waits are the parent's."""
-        if self._process == os.getpid():
-            return
+    def _watch_forks(self) -> None:
+        """Asking for the process's number with each stream would cost half of what is done for it in memory."""
+        method = weakref.WeakMethod(self._after_fork)
+
+        def forked() -> None:
+            if (found := method()) is not None:
+                found()
+
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=forked)
+
+    def _after_fork(self) -> None:
+        self._forked = True
+        self._opening = threading.Lock()
+
+    def _begin_anew(self) -> None:
+        """After a fork: the threads, the lock on the files and what waits are the parent's."""
         with self._opening:
-            if self._process == os.getpid():
+            if not self._forked:
                 return
             journal = None
             try:
@@ -123,19 +140,20 @@ class Ledger:
     @property
     def state(self) -> JournalState | None:
         """How the journal does; None without one."""
-        if self._journal is None:
+        if self._journal is None or self._keeper is None:
             return None
         return JournalState(
             size=self._journal.size,
-            failures=self._failures,
+            failures=self._failures + self._keeper.failures,
             error=self._error,
-            adopted=self._adopted,
-            damaged=self._damaged,
+            adopted=self._keeper.adopted,
+            damaged=self._keeper.damaged,
         )
 
     def begin(self, record: Record) -> Entry:
         """A stream begins. `record` is what it shall have been if the process dies: its status is `LOST`. Never raises."""
-        self._own()
+        if self._forked:
+            self._begin_anew()
         entry = Entry(record, None)
         with self._lock:
             if self._journal is not None and not self._closed:
@@ -149,7 +167,8 @@ class Ledger:
 
     def end(self, entry: Entry, record: Record) -> None:
         """It has ended; `record` is the whole of it. A second end of the same stream is none. Never raises."""
-        self._own()
+        if self._forked:
+            self._begin_anew()
         with self._lock:
             if entry.ended:
                 return
@@ -199,6 +218,20 @@ class Ledger:
                 if entry.segment is not None:
                     self._settle_one(entry.segment, 1)
 
+    def _set_aside(self, entry: Entry) -> Entry:
+        """Have the journal remember a record that a sink refused beside no others; the entry that waits in its place."""
+        with self._lock:
+            if self._journal is None or self._closed:
+                return entry
+            try:
+                segment = self._journal.set_aside(entry.record)
+            except Exception as error:  # noqa: BLE001 - it stays where it is
+                self._failed(error)
+                return entry
+            if entry.segment is not None:
+                self._settle_one(entry.segment, 1)
+            return Entry(entry.record, segment, ended=True)
+
     def _make_ready(self, entry: Entry) -> None:
         with self._preparing:
             if entry.ready:
@@ -214,79 +247,40 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - whatever is in it
                 _log.error("%s cannot be stored (%s)", entry.record.tracking_id, type(error).__name__)
 
-    def _keep(self) -> None:
-        """What is done for the journal in a thread."""
-        if self._journal is not None and self._carriers:
-            self._adopt(self._journal)
-        self._adopting.set()
-        if self._journal is None or self._durability != "group":
-            return
-        while True:
-            stopped = self._stop.wait(GROUP_SECONDS)
-            self._sync(self._journal)
-            if stopped:
-                return
-
-    def _adopt(self, journal: Journal) -> None:
-        """Hand on what dead processes left: records, and streams that never ended."""
-        try:
-            for segment in journal.adopt():
-                count = segment.survey()
-                with self._lock:
-                    self._adopted += count
-                    self._damaged += segment.damaged
-                    journal.keep(segment, count * len(self._carriers))
-                    for carrier in self._carriers if count else ():
-                        carrier.add_range(segment, 0, segment.size, count)
-                if self._stop.is_set():
-                    return
-        except OSError as error:
-            with self._lock:
-                self._failed(error)
-
-    def _sync(self, journal: Journal) -> None:
-        """Outside of the lock: it may take milliseconds."""
-        try:
-            with self._lock:
-                files = journal.dirty()
-            for file in files:
-                sync(file)
-        except OSError as error:
-            with self._lock:
-                self._failed(error)
-
     def flush(self, seconds: float) -> bool:
-        """Wait until every sink has all records of streams that have ended, those adopted too; False if it takes longer.
+        """Wait until every sink has all records of streams that have ended, those adopted too.
 
-        It blocks: in an event loop, run it in a thread.
+        False if it takes longer, or if a sink refuses one: it is asked for those once more. It blocks: in an event loop,
+        run it in a thread.
         """
         deadline = monotonic() + seconds
-        adopted = self._adopting.wait(seconds)
-        return adopted and all(carrier.flush(deadline) for carrier in self._carriers)
+        looked = self._keeper is None or self._keeper.looked.wait(seconds)
+        flushed = [carrier.flush(deadline) for carrier in self._carriers]  # every one, whatever the first says
+        return looked and all(flushed)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Flush, and end the threads. What no sink has taken by then stays in the journal, or is lost without one.
 
         To be called when all streams have ended: one that ends later is left out. Python calls it when it exits.
         """
-        if self._closed or self._process != os.getpid():
+        if self._closed or self._forked:
             return
         atexit.unregister(self.close)
         deadline = monotonic() + seconds
         self.flush(seconds)
-        self._stop.set()
         deadline = max(deadline, monotonic() + LEAVE_SECONDS)
+        if self._keeper is not None:
+            self._keeper.stop(deadline)  # before those that it hands on to
         for carrier in self._carriers:
             carrier.stop(deadline)
-        self._keeper.join(max(0.0, deadline - monotonic()))
         with self._lock:
             self._closed = True
             if self._journal is not None:
                 self._journal.close()
         for sink in self.sinks:
-            if sink.waiting:
+            if missing := sink.waiting + sink.refused:
                 fate = "are lost" if self._journal is None else "wait in the journal"
-                _log.error("records that the sink %s has not taken %s: %d", sink.name, fate, sink.waiting)
+                _log.error("records that the sink %s has not taken %s: %d", sink.name, fate, missing)
 
     def __enter__(self) -> Self:
         return self

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from streamcore.adapter import Billed
     from streamcore.events import Usage
 
     from .record import AttemptRecord, Record
 
-__all__ = ["Kind", "PriceList", "Prices"]
+__all__ = ["Kind", "PriceList", "Prices", "together"]
 
 Kind: TypeAlias = Literal[
     "input",
@@ -60,6 +61,7 @@ _LIBRARY_NAMES: Final[Mapping[str, str]] = {
     "input_image_tokens": "input_image_tokens",
     "output_image_tokens": "output_image_tokens",
 }
+_BILLED_APART: Final = ("cache_write_1h_tokens", "web_searches")
 
 
 class Prices:
@@ -100,11 +102,11 @@ class Prices:
             structs.replace(attempt, cost=self._cost(attempt, record.created_at)) if attempt.served else attempt
             for attempt in record.attempts
         )
-        costs = _together([attempt.cost for attempt in attempts if attempt.served])
+        costs = together([attempt.cost for attempt in attempts if attempt.served])
         return structs.replace(record, attempts=attempts, costs=costs)
 
     def _cost(self, attempt: AttemptRecord, when: datetime) -> Cost:
-        usage, origin = attempt.tokens.usage, attempt.origin
+        usage, origin = _as_billed(attempt), attempt.origin
         named = (attempt.answered_by, None if origin is None else origin.model)
         models = [model for model in named if model is not None]
         for model in models:
@@ -112,27 +114,68 @@ class Prices:
                 return _cost(attempt, _by_kind(usage, self._own[model]), f"own {self._version}")
         if origin is not None and self._library is not None:
             for model in models:
-                found = self._look_up(usage, model, origin.host, when)
+                found = self._look_up(_counts(usage, attempt.billed), model, origin.host, when)
                 if found is not None:
                     return _cost(attempt, *found)
         return Cost()
 
-    def _look_up(self, usage: Usage, model: str, host: str, when: datetime) -> tuple[dict[str, Decimal], str] | None:
-        """By genai-prices; None if it has no price, or cannot tell it from this usage."""
+    def _look_up(
+        self, counts: dict[str, int], model: str, host: str, when: datetime
+    ) -> tuple[dict[str, Decimal], str] | None:
+        """By genai-prices; None if it has no price, or cannot tell it from these counts."""
         library = self._library
-        counts = {name: getattr(usage, ours) for ours, name in _LIBRARY_NAMES.items()}
         try:
-            found = library.calc_price(
-                library.Usage(**counts), model, provider_api_url=f"https://{host}", genai_request_timestamp=when
-            )
+            usage = library.Usage(**counts)
+            found = library.calc_price(usage, model, provider_api_url=f"https://{host}", genai_request_timestamp=when)
         except (LookupError, ValueError):
             return None
-        parts: dict[str, Decimal] = {"input": found.input_price, "output": found.output_price}
-        requests = found.total_price - found.input_price - found.output_price
-        if requests:
-            parts["requests"] = requests
         updated = "" if found.auto_update_timestamp is None else f" of {found.auto_update_timestamp:%Y-%m-%d %H:%M}"
-        return parts, f"genai-prices {library.__version__}{updated}"
+        return _parts(found, usage, counts), f"genai-prices {library.__version__}{updated}"
+
+
+def _as_billed(attempt: AttemptRecord) -> Usage:
+    """The usage that is paid for. What is billed instead of what was counted has no parts that are known."""
+    usage, billed = attempt.tokens.usage, attempt.billed
+    if billed is None:
+        return usage
+    changes: dict[str, int | None] = {}
+    for whole, kinds in _PARTS.items():
+        tokens = getattr(billed, f"{whole}_tokens")
+        if tokens is not None:
+            changes |= {f"{whole}_tokens": tokens, **dict.fromkeys((f"{kind}_tokens" for kind in kinds), None)}
+    return structs.replace(usage, **changes) if changes else usage
+
+
+def _counts(usage: Usage, billed: Billed | None) -> dict[str, int]:
+    """What was counted, by the names of genai-prices."""
+    named = {name: getattr(usage, ours) for ours, name in _LIBRARY_NAMES.items()}
+    if billed is not None:
+        named |= {name: getattr(billed, name) for name in _BILLED_APART}
+    return {name: count for name, count in named.items() if count is not None}
+
+
+def _parts(found: Any, usage: Any, counts: Mapping[str, int]) -> dict[str, Decimal]:
+    """What each kind cost, of a price that genai-prices found: its own calculation once more, with all other prices 0.
+
+    So its tiers, and its rules of what is counted within what, hold here as well; the rest is input and output.
+    """
+    stated = cast("dict[str, Any]", vars(found.model_price))
+    prices = {key: price for key, price in stated.items() if price is not None}
+    parts: dict[str, Decimal] = {"input": found.input_price, "output": found.output_price}
+    requests = found.total_price - found.input_price - found.output_price
+    for name, count in counts.items():
+        kind = name.removesuffix("_tokens").replace("output_reasoning", "reasoning")
+        key = "web_searches_kcount" if kind == "web_searches" else name.replace("_tokens", "_mtok")
+        if kind not in parts and key in prices and count:
+            only = type(found.model_price)(**(dict.fromkeys(prices, Decimal(0)) | {key: prices[key]}))
+            cost = only.calc_price(usage)
+            parts[kind] = cost["total_price"]
+            parts["input"] -= cost["input_price"]
+            parts["output"] -= cost["output_price"]
+            requests -= cost["total_price"] - cost["input_price"] - cost["output_price"]
+    if requests:
+        parts["requests"] = requests
+    return parts
 
 
 def _checked(model: str, prices: Mapping[Kind, Decimal | int | str]) -> dict[Kind, Decimal]:
@@ -173,7 +216,7 @@ def _cost(attempt: AttemptRecord, parts: dict[str, Decimal], price_list: str) ->
     estimated: list[Decimal] = []
     breakdown: dict[str, Decimal] = {}
     for kind, amount in parts.items():
-        whole = "output" if kind == "output" or kind in _PARTS["output"] else "input"
+        whole = "output" if kind == "reasoning" or kind.startswith("output") else "input"
         source = sources.get(f"{whole}_tokens")
         if source is not None:
             breakdown[kind] = amount
@@ -195,7 +238,7 @@ def _total(amounts: Iterable[Decimal]) -> Decimal | None:
     return sum(amounts[1:], amounts[0]) if amounts else None
 
 
-def _together(costs: list[Cost]) -> Cost:
+def together(costs: list[Cost]) -> Cost:
     """What all attempts cost."""
     if len(costs) == 1:
         return costs[0]

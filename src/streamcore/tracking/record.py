@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from streamcore.adapter import Billed  # noqa: TC001
 from streamcore.events import Failure, Finish, Usage
 from streamcore.upstream import Origin  # noqa: TC001
 
@@ -103,6 +104,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     chosen: bool = False
     served: bool = True
     tokens: Tokens = Tokens()
+    billed: Billed | None = None
     cost: Cost = Cost()
     marks: Marks = Marks()
 
@@ -113,7 +115,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `origin` is whom the stream that answered asked, `answered_by` the model that it says it is. `usage` and its
     `usage_sources`, and the `cost`, are of all attempts together, since all of them are paid for; `attempts` has them
     apart. `characters` is how many the answer said, in words, reasoning, refusals and arguments. `largest_gap`,
-    `provider_wait` and `consumer_wait` are seconds.
+    `provider_wait` and `consumer_wait` are seconds. `traceparent` is OpenTelemetry's span around the opening, in W3C's
+    form; None without one.
     """
 
     tracking_id: str
@@ -135,6 +138,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: int = 0
     events: int = 0
     attempts: tuple[AttemptRecord, ...] = ()
+    traceparent: str | None = None
 
     @property
     def cost(self) -> Decimal | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import msgspec
@@ -15,46 +15,15 @@ from .record import Record
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BEGUN", "ENDED", "Segment", "encoded", "lock", "storable"]
+__all__ = ["BEGUN", "ENDED", "REFUSED", "Segment", "lock"]
 
 READ_BYTES: Final = 256 * 1024  # read back at a time: some 600 records
 
 BEGUN: Final = b"S"
 ENDED: Final = b"E"
+REFUSED: Final = "-refused"  # ends the name of a file that has only such records
 
-_encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Record).decode
-
-
-def encoded(record: Record) -> bytes:
-    """A record as JSON. Half of a surrogate pair, which is text for Python and for nobody else, becomes a question mark."""
-    try:
-        return _encode(record)
-    except UnicodeEncodeError:
-        return _encode(_clean(msgspec.to_builtins(record)))
-
-
-def storable(record: Record) -> Record:
-    """The same record, but for what no store would take of it.
-
-    Raises:
-        Exception: It has something that JSON cannot say.
-    """
-    try:
-        _encode(record)
-    except UnicodeEncodeError:
-        return _decode(encoded(record))
-    return record
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in cast("dict[str, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in cast("list[object]", value)]
-    return value
 
 
 def lock(file: int) -> bool:
@@ -74,11 +43,13 @@ class Segment:
     """One open and locked file of a journal. Lines of one stream are all in one segment, if the disk is not full.
 
     `size` is in bytes. `pending` counts what keeps the file: streams that have not ended, and records, for each sink that
-    has yet to take them. `lost` are the streams of a dead process that never ended; `damaged` counts lines.
+    has yet to take them. `refused` says that it has only records that some sink refused. `lost` are the streams of a dead
+    process that never ended; `damaged` counts lines.
     """
 
     def __init__(self, path: Path, file: int) -> None:
         self.path = path
+        self.refused = path.stem.endswith(REFUSED)
         self._file = file
         self._torn = False  # the last line is not whole: the disk was full
         self.size = 0
@@ -93,7 +64,9 @@ class Segment:
         Raises:
             OSError: It is not there, or not whole.
         """
-        line = b"%b%b %08x %b\n" % (b"\n" if self._torn else b"", kind, crc32(text), text)
+        line = b"%b %08x %b\n" % (kind, crc32(text), text)
+        if self._torn:
+            line = b"\n" + line
         self._torn = True
         written = os.write(self._file, line)
         self.size += written

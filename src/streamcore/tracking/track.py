@@ -9,12 +9,8 @@ are the ledger's business, in its own thread. Whatever goes wrong here is counte
 from __future__ import annotations
 
 import logging
-import os
-import re
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from msgspec import structs
 
@@ -25,6 +21,8 @@ from streamcore.upstream import Attempt
 
 from .context import current, merged
 from .counting import Characters, served, summed, tokens_of
+from .discretion import discreet
+from .identity import traceparent, tracking_id
 from .prices import Prices
 from .record import AttemptRecord, Context, Marks, Record, Tokens, status_of
 
@@ -38,22 +36,13 @@ if TYPE_CHECKING:
     from .ledger import Entry, Ledger, Sink
     from .prices import PriceList
 
-__all__ = ["Tracked", "track", "tracking_id"]
+__all__ = ["Desk", "Recorder", "Tracked", "ledger_of", "track", "tracking_id"]
 
 _log: Final = logging.getLogger("streamcore.tracking")
-_QUOTED: Final = re.compile(r"[;,] (it|the body) begins .*", re.DOTALL)  # what `failures.shown` showed: of the answer
 
 
-def tracking_id() -> str:
-    """A UUID of version 7 (RFC 9562, section 5.7, with the part of the millisecond by method 3): it sorts by time."""
-    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    fraction = rest * 4096 // 1_000_000
-    random = int.from_bytes(os.urandom(8)) & (1 << 62) - 1
-    return str(UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random))
-
-
-class _Desk:
-    """What all streams of a tracked model share."""
+class Desk:
+    """What all streams of a tracked model, or client, share."""
 
     def __init__(self, ledger: Ledger | None, prices: Prices, counter: TokenCounter) -> None:
         self.ledger = ledger
@@ -68,10 +57,10 @@ class _Desk:
             _log.exception("a stream could not be tracked; what else goes wrong is only counted")
 
 
-class _Observer:
-    """Writes the record of one stream."""
+class Recorder:
+    """Writes the record of one stream. Where what was asked is not known (None), nothing is guessed or learnt from it."""
 
-    def __init__(self, desk: _Desk, request: Request, context: Context) -> None:
+    def __init__(self, desk: Desk, request: Request | None, context: Context) -> None:
         self._desk = desk
         self._request = request
         self._context = context
@@ -109,6 +98,7 @@ class _Observer:
             record,
             origin=attempts[0].origin if attempts else None,
             attempts=tuple(attempts),
+            traceparent=traceparent(),
             **_totals(attempts),
         )
 
@@ -133,12 +123,13 @@ class _Observer:
             opened = asked[0].began - statistics.sent
         if not asked and stream.usage is not None:  # from an upstream of somebody's own, that asks nobody we know of
             asked = (Attempt(outcome=stream.outcome, usage=stream.usage),)
+        asked = _timed_out(asked, stream.outcome)
         attempts = [self._attempt(attempt, characters if attempt.chosen else 0, opened) for attempt in asked]
         answer = next((attempt for attempt in attempts if attempt.chosen), None)
         return structs.replace(
             begun,
             status=status_of(stream.outcome),
-            outcome=_shown(stream.outcome),
+            outcome=discreet(stream.outcome, self._request),
             origin=begun.origin if answer is None else answer.origin,
             answered_by=None if answer is None else answer.answered_by,
             request_id=stream.request_id,
@@ -162,11 +153,12 @@ class _Observer:
             origin=attempt.origin,
             answered_by=attempt.answered_by,
             status=status_of(attempt.outcome),
-            outcome=_shown(attempt.outcome),
+            outcome=discreet(attempt.outcome, self._request),
             request_id=attempt.request_id,
             chosen=attempt.chosen,
             served=worked,
             tokens=tokens_of(attempt, self._request, characters, self._desk.counter) if worked else Tokens(),
+            billed=attempt.billed if worked else None,
             marks=Marks(
                 sent=since(attempt.began),
                 headers=since(attempt.headers),
@@ -176,6 +168,8 @@ class _Observer:
         )
 
     def _learn(self, record: Record) -> None:
+        if self._request is None:
+            return
         for attempt in record.attempts:
             if attempt.chosen and isinstance(attempt.outcome, Finish):
                 reported = {
@@ -186,6 +180,19 @@ class _Observer:
                 usage = type(attempt.tokens.usage)(**reported)
                 model = attempt.answered_by or (attempt.origin.model if attempt.origin else "")
                 self._desk.counter.learn(self._request, record.characters, usage, model)
+
+
+def _timed_out(asked: tuple[Attempt, ...], outcome: Finish | Failure | None) -> tuple[Attempt, ...]:
+    """The attempts; one knows only that it was cancelled, where what it was made for knows that time ran out."""
+    if not isinstance(outcome, Failure) or outcome.kind != "timeout":
+        return asked
+    return tuple(
+        structs.replace(attempt, outcome=outcome) if _cancelled(attempt.outcome) else attempt for attempt in asked
+    )
+
+
+def _cancelled(outcome: Finish | Failure | None) -> bool:
+    return isinstance(outcome, Failure) and outcome.kind == "cancelled" and outcome.detail in {"task", "read"}
 
 
 def _totals(attempts: list[AttemptRecord]) -> dict[str, object]:
@@ -206,17 +213,10 @@ def _marks(statistics: Statistics) -> Marks:
     )
 
 
-def _shown(outcome: Finish | Failure | None) -> Finish | Failure | None:
-    """The outcome without what it quotes of the answer."""
-    if isinstance(outcome, Failure):
-        return structs.replace(outcome, message=_QUOTED.sub("", outcome.message))
-    return outcome
-
-
 class Tracked:
     """A model whose streams leave records. Get it from `track`."""
 
-    def __init__(self, model: Model, desk: _Desk, context: Context) -> None:
+    def __init__(self, model: Model, desk: Desk, context: Context) -> None:
         self._model = model
         self._desk = desk
         self._context = context
@@ -243,7 +243,7 @@ class Tracked:
         if isinstance(request, str):
             request = prompt(request)
         context = merged(current(), self._context)
-        return self._model.stream(request).observe(_Observer(self._desk, request, context))
+        return self._model.stream(request).observe(Recorder(self._desk, request, context))
 
 
 def track(
@@ -262,10 +262,15 @@ def track(
         LocalError: There is a ledger and something else besides, or a price is none.
     """
     found = prices if isinstance(prices, Prices) else Prices(prices)
-    return Tracked(model, _Desk(_ledger(to, found), found, counter or Characters()), Context())
+    return Tracked(model, Desk(ledger_of(to, found), found, counter or Characters()), Context())
 
 
-def _ledger(to: tuple[Sink | Ledger, ...], prices: Prices) -> Ledger | None:
+def ledger_of(to: tuple[Sink | Ledger, ...], prices: Prices) -> Ledger | None:
+    """The ledger given, or one of the sinks given; None if nothing was.
+
+    Raises:
+        LocalError: There is a ledger and something else besides.
+    """
     if not to:
         return None
     from .ledger import Ledger  # noqa: PLC0415 - threads and files, for those who have a sink

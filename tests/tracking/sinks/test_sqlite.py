@@ -9,15 +9,13 @@ from itertools import permutations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ledgers import lost, won
 from streamcore.errors import LocalError
 from streamcore.events import Failure, Usage
-from streamcore.tracking import sqlite as module
 from streamcore.tracking.record import AttemptRecord, Context, Cost, Marks, Record
-from streamcore.tracking.sqlite import MIGRATIONS, SQLite
+from streamcore.tracking.sinks import sqlite as module
+from streamcore.tracking.sinks.sqlite import MIGRATIONS, SQLite
 from streamcore.upstream import Origin
 
 
@@ -56,7 +54,7 @@ WHOLE = won(
 def test_a_record_is_a_row_with_what_is_asked_for_in_columns(sink, path):
     sink.write([WHOLE])
     (row,) = rows(path)
-    del row["record"]
+    del row["record"], row["stored"]
     assert row == {
         "tracking_id": "1",
         "created_at": "2026-11-20T18:42:35.123456Z",
@@ -100,7 +98,7 @@ def test_what_is_unknown_is_null(sink, path):
     unknown = {name for name, value in row.items() if value is None}
     assert unknown == row.keys() - {
         *("tracking_id", "created_at", "status", "tags", "usage_sources", "cost_provenance", "currency"),
-        *("attempts", "record"),
+        *("attempts", "record", "stored"),
     }
 
 
@@ -115,17 +113,6 @@ def test_the_time_is_that_of_greenwich(sink, path):
     assert rows(path, "created_at, date(created_at) AS day") == [
         {"created_at": "2026-11-19T23:30:00.000000Z", "day": "2026-11-19"}
     ]
-
-
-@given(st.decimals(min_value=0, max_value=10**9, places=12))
-def test_money_is_rounded_to_billionths_half_to_even(amount):
-    nano = module._nano(amount)
-    assert abs(Decimal(nano) - amount * 10**9) <= Decimal("0.5")
-
-
-@pytest.mark.parametrize(("amount", "nano"), [("0.0000000005", 0), ("0.0000000015", 2), ("NaN", None), ("1e11", None)])
-def test_money_at_the_edges(amount, nano):
-    assert module._nano(Decimal(amount)) == nano
 
 
 def test_a_number_that_no_column_can_hold_is_unknown(sink, path):
@@ -148,6 +135,22 @@ def test_an_end_replaces_lost_and_never_the_reverse(sink, path, order):
     ]
 
 
+def test_what_is_stored_later_has_a_higher_number(sink, path):
+    sink.write([won(2), lost(9)])
+    sink.write([won(2), won(1)])
+    assert rows(path, "tracking_id, stored") == [
+        {"tracking_id": "1", "stored": 3},
+        {"tracking_id": "2", "stored": 1},
+        {"tracking_id": "9", "stored": 2},
+    ]
+
+
+def test_an_end_that_replaces_lost_counts_as_stored_then(sink, path):
+    sink.write([lost(1), won(2)])
+    sink.write([won(1), lost(2)])
+    assert rows(path, "stored") == [{"stored": 3}, {"stored": 2}]
+
+
 def test_the_first_end_stays(sink, path):
     sink.write([won(1)])
     sink.write([won(1, usage=Usage(7, 7))])
@@ -156,7 +159,7 @@ def test_the_first_end_stays(sink, path):
 
 def test_a_batch_is_there_whole_or_not_at_all(sink, path, monkeypatch):
     sink.write([won(1)])
-    monkeypatch.setattr(module, "_row", lambda record: [record.tracking_id] + [None] * 28)
+    monkeypatch.setattr(module, "row", lambda record: [record.tracking_id] + [None] * 28)
     with pytest.raises(sqlite3.IntegrityError):
         sink.write([won(2)])
     monkeypatch.undo()

@@ -13,9 +13,9 @@ import streamcore as sc
 from ledgers import lost
 from streamcore.testing import Answer, ScriptedModel, serve
 from streamcore.tracking.ledger import Ledger
-from streamcore.tracking.lines import JSONLines
 from streamcore.tracking.record import Record
-from streamcore.tracking.sqlite import SQLite
+from streamcore.tracking.sinks.lines import JSONLines
+from streamcore.tracking.sinks.sqlite import SQLite
 from streamcore.tracking.track import track
 from streamcore.transport import close_clients
 

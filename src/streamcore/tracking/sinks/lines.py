@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .segment import encoded
+from streamcore.tracking.text import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .record import Record
+    from streamcore.tracking.record import Record
 
 __all__ = ["Callback", "JSONLines"]
 
@@ -53,11 +53,12 @@ class Callback:
 
     def __init__(self, function: Callable[[Record], object]) -> None:
         self._function = function
-        self._seen = 0  # of the batch that comes again
+        self._called: set[str] = set()  # with these, in a batch that comes again, whole or in parts
 
     def write(self, records: Sequence[Record], /) -> None:
         """Call the function with each that it has not been called with."""
-        for record in records[self._seen :]:
-            self._function(record)
-            self._seen += 1
-        self._seen = 0
+        for record in records:
+            if record.tracking_id not in self._called:
+                self._function(record)
+                self._called.add(record.tracking_id)
+        self._called.difference_update([record.tracking_id for record in records])

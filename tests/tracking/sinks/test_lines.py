@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from ledgers import won
-from streamcore.tracking.lines import Callback, JSONLines
 from streamcore.tracking.record import Record
+from streamcore.tracking.sinks.lines import Callback, JSONLines
 
 
 def read(path):
@@ -77,3 +77,32 @@ def test_a_function_that_raises_is_called_again_with_that_record_and_none_before
     sink.write(batch)
     sink.write([won(4)])
     assert seen == ["1", "2", "2", "3", "4"]
+
+
+def test_a_function_that_raises_is_not_called_again_with_those_before_when_they_come_in_parts():
+    seen = []
+
+    def function(record):
+        seen.append(record.tracking_id)
+        if record.tracking_id == "3":
+            raise ValueError
+
+    sink = Callback(function)
+    batch = [won(number) for number in range(1, 5)]
+    with pytest.raises(ValueError):
+        sink.write(batch)
+    sink.write(batch[:2])
+    with pytest.raises(ValueError):
+        sink.write(batch[2:])
+    with pytest.raises(ValueError):
+        sink.write(batch[2:3])
+    sink.write(batch[3:])
+    assert seen == ["1", "2", "3", "3", "3", "4"]
+
+
+def test_a_function_is_called_again_with_a_record_that_comes_again_later():
+    seen = []
+    sink = Callback(lambda record: seen.append(record.tracking_id))
+    sink.write([won(1)])
+    sink.write([won(1)])
+    assert seen == ["1", "1"]
