@@ -94,6 +94,23 @@ def test_a_line_of_its_own_follows_an_unfinished_answer():
     assert shown(act, NO_COLOR="1") == "Hello\ntable\n\ndone\n"
 
 
+def test_an_interruption_ends_the_line_where_a_terminal_shows_ctrl_c():
+    def act(screen):
+        screen.line("row")
+        screen.interrupted()
+
+    assert shown(act, NO_COLOR="1") == "row\n\n"
+    assert piped(act) == ("row\n", "\n")
+
+
+def test_an_interruption_of_what_nobody_sees_shows_nothing():
+    out, err = io.StringIO(), io.StringIO()
+    pipes = terminal(out, err)
+    pipes.answer("half")
+    pipes.interrupted()
+    assert (out.getvalue(), err.getvalue()) == ("half\n", "")
+
+
 def test_empty_pieces_change_nothing():
     def act(screen):
         screen.note("")

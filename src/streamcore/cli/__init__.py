@@ -1,4 +1,4 @@
-"""The command `streamcore`: a demonstration without a key, a chat, recordings of the wire, a list of what can be asked.
+"""The command `streamcore`: a demonstration without a key, a chat, recordings, what can be asked, what requests came to.
 
 Exit status: 0 finished, 1 failed, 2 not asked rightly, 130 interrupted.
 """

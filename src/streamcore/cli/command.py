@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from streamcore import __version__
 from streamcore.errors import LocalError
 
+from . import tracked
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ _COMMANDS: Final = {
     "chat": "one answer, or a conversation if there is no prompt",
     "record": "write one answer to a file as it came over the wire, for tests",
     "models": "list what --model can name, and whether its key is set",
-    "usage": "what tracked requests come to, by day, model, feature, user or conversation",
-    "requests": "list the last tracked requests",
+    "usage": "what tracked requests come to, by day, model, feature, user, conversation and more",
+    "requests": "list the last tracked requests, and follow those that come",
+    "reprice": "find anew what tracked requests cost",
 }
-_GROUPS: Final = ("day", "model", "feature", "user", "conversation")
+_TRACKED: Final = ("usage", "requests", "reprice")
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -45,7 +47,7 @@ def run(arguments: Sequence[str] | None) -> int:
         terminal.error(str(error))
         return 2
     except KeyboardInterrupt:
-        terminal.end()
+        terminal.interrupted()
         raise
     except BrokenPipeError:
         # Who read the answer has gone. Without this, Python would complain when it flushes stdout at its end.
@@ -69,8 +71,8 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         from . import listing  # noqa: PLC0415
 
         return listing.run(terminal, os.environ, as_json=options.json)
-    if options.command in {"usage", "requests"}:
-        return _run_tracked(options, terminal)
+    if options.command in _TRACKED:
+        return tracked.run(options, terminal)
     from . import record  # noqa: PLC0415
 
     return record.run(
@@ -81,14 +83,6 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         note=options.note,
         max_tokens=options.max_tokens,
     )
-
-
-def _run_tracked(options: argparse.Namespace, terminal: Terminal) -> int:
-    from . import usage  # noqa: PLC0415
-
-    if options.command == "usage":
-        return usage.usage(terminal, options.file, by=options.by, since=options.since, style=options.style)
-    return usage.requests(terminal, options.file, since=options.since, limit=options.limit, as_json=options.json)
 
 
 def _choice(options: argparse.Namespace) -> Choice:
@@ -135,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("prompt", metavar="PROMPT", help="what to ask")
 
     commands["models"].add_argument("--json", action="store_true", help="print JSON lines and nothing else")
-    _tracked_options(commands["usage"], commands["requests"])
+    tracked.add_options(*(commands[name] for name in _TRACKED))
     return whole
 
 
@@ -147,22 +141,6 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--url", metavar="URL", help="where the API begins; by default the provider's own address")
     command.add_argument("--key", metavar="KEY", help="by default what the provider's usual environment variable holds")
-
-
-def _tracked_options(usage: argparse.ArgumentParser, requests: argparse.ArgumentParser) -> None:
-    for command in (usage, requests):
-        command.add_argument("file", type=Path, metavar="FILE", help="the file of the SQLite sink")
-        command.add_argument(
-            "--since", default="", metavar="DATE", help="only those made since then, such as 2026-11-20 (UTC)"
-        )
-    usage.add_argument("--by", choices=_GROUPS, default="day", help="what to add up by (%(default)s)")
-    style = usage.add_mutually_exclusive_group()
-    style.add_argument(
-        "--json", dest="style", action="store_const", const="json", default="table", help="print JSON lines"
-    )
-    style.add_argument("--csv", dest="style", action="store_const", const="csv", help="print CSV with a head")
-    requests.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most so many (%(default)s)")
-    requests.add_argument("--json", action="store_true", help="print each whole record as a line of JSON")
 
 
 def _positive(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-__all__ = ["BOLD", "DIM", "PLAIN", "Terminal", "one_line"]
+__all__ = ["BOLD", "DIM", "PLAIN", "Terminal", "harmless", "one_line"]
 
 PLAIN: Final = ""
 BOLD: Final = "1"
@@ -51,7 +51,7 @@ class _Pen:
         words = text.rstrip("\n")
         self._line_ends = len(text) - len(words) + (0 if words else self._line_ends)
         if self.is_terminal:
-            text = text.translate(_SHOWN)
+            text = harmless(text)
         self._stream.write(f"\x1b[{style}m{text}\x1b[0m" if style and self._styled else text)
         self._stream.flush()
 
@@ -59,10 +59,14 @@ class _Pen:
         """Show the prompt, unless `read` does, and let the user end the line (by Ctrl-D or Ctrl-C it stays unended)."""
         self.end_lines(2)
         self.write(prompt)
-        self._line_ends = 0
+        self.unended()
         text = read()
         self._line_ends = 1
         return text
+
+    def unended(self) -> None:
+        """Somebody else has written, and has not ended the line."""
+        self._line_ends = 0
 
     def end_lines(self, count: int) -> None:
         """End the line under way (1), and leave one empty (2). Nothing at the very beginning."""
@@ -100,6 +104,12 @@ class Terminal:
         self._out.end_lines(1)
         self._beside.end_lines(1)
         self._answering = True
+
+    def interrupted(self) -> None:
+        """End the line under way after Ctrl-C, of which a terminal itself shows ^C."""
+        if self._beside.is_terminal:
+            self._beside.unended()
+        self.end()
 
     def status(self, text: str) -> None:
         """The last line of an answer."""
@@ -153,6 +163,11 @@ class Terminal:
         if self._out.is_terminal:
             return self._out.ask("", lambda: input(prompt))  # readline must know where the line begins
         return self._err.ask(prompt, input)
+
+
+def harmless(text: str) -> str:
+    """The text with nothing that a terminal would obey, other than LF and tab."""
+    return text.translate(_SHOWN)
 
 
 def one_line(text: str) -> str:
