@@ -39,6 +39,13 @@ PRINTS = {
         "and on: 'Because air scatters blue light most.'",
         "(expired)",
     ],
+    "metrics.py": [
+        "chat in GET /why: SUCCESS, 3 tokens, reported",
+        "attempt in chat: ERROR",
+        "chat in nothing: CANCELLED",
+        'streamcore_requests_total{answered_by="our-model",feature="chat",status="CANCELLED"} 1.0',
+        'streamcore_sink_broken{ledger="",sink="OpenTelemetry"} 0.0',
+    ],
     "measuring.py": [
         "4 events; most of the time was spent waiting for the provider",
         "openai:gpt-4o at 127.0.0.1, request r-1",
@@ -51,6 +58,11 @@ PRINTS = {
     ],
     "backpressure.py": ["4 events read, 3 words taken", "has read nothing, 9 words taken"],
     "ledger.py": ["failed: overloaded: busy", "SUCCESS greetings 7 3", "ERROR None None None"],
+    "clients.py": [
+        "SUCCESS: chat for u-1, 9 reported, gpt-4o",
+        "CANCELLED: chat for u-2, 5 estimated, gpt-4o",
+        "headers of ours that were sent: 0",
+    ],
     "own_model.py": ["Hello, asked 1 time"],
     "tracking.py": [
         "SUCCESS: chat for u-1, 0.000037 USD, derived",

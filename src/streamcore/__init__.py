@@ -66,11 +66,12 @@ if TYPE_CHECKING:
         prompt,
     )
     from .stream import Stream
+    from .tracking.clients.client import tracked_client
     from .tracking.context import context
     from .tracking.ledger import Ledger
     from .tracking.prices import Prices
     from .tracking.record import Record
-    from .tracking.sqlite import SQLite
+    from .tracking.sinks.sqlite import SQLite
     from .tracking.track import Tracked, track
     from .transport import HTTPX
     from .upstream import Attempt, Origin, Statistics, Upstream
@@ -128,11 +129,12 @@ _LAZY = {
         "prompt",
     ),
     "stream": ("Stream",),
+    "tracking.clients.client": ("tracked_client",),
     "tracking.context": ("context",),
     "tracking.prices": ("Prices",),
     "tracking.ledger": ("Ledger",),
     "tracking.record": ("Record",),
-    "tracking.sqlite": ("SQLite",),
+    "tracking.sinks.sqlite": ("SQLite",),
     "tracking.track": ("Tracked", "track"),
     "transport": ("HTTPX",),
     "upstream": ("Attempt", "Origin", "Statistics", "Upstream"),
@@ -205,6 +207,7 @@ __all__ = [
     "retry",
     "tee",
     "track",
+    "tracked_client",
 ]
 
 

@@ -1,6 +1,8 @@
 """What every stream cost, how fast it was, and for whom: one record for each, whatever becomes of it."""
 
-from .context import context
+from .clients.client import tracked_client
+from .clients.wires import Wire
+from .context import context, from_headers, to_headers
 from .counting import Characters, TokenCounter
 from .prices import Prices
 from .record import AttemptRecord, Context, Cost, Marks, Record, Tokens
@@ -17,6 +19,10 @@ __all__ = [
     "TokenCounter",
     "Tokens",
     "Tracked",
+    "Wire",
     "context",
+    "from_headers",
+    "to_headers",
     "track",
+    "tracked_client",
 ]
