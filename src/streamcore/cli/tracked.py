@@ -21,6 +21,7 @@ TIMES: Final = ("hour", "day", "month")
 FIELDS: Final = {
     "model": "that were asked of this model",
     "answered-by": "that this model says it answered",
+    "provider": "that went to this provider",
     "adapter": "that went by this adapter",
     "host": "that went to this host",
     "feature": "for this feature",

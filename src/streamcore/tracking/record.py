@@ -16,6 +16,8 @@ from streamcore.adapter import Billed  # noqa: TC001
 from streamcore.events import Failure, Finish, Usage
 from streamcore.upstream import Origin  # noqa: TC001
 
+from .providers import provider_of
+
 __all__ = ["AttemptRecord", "Context", "Cost", "Marks", "Provenance", "Record", "Status", "Tokens", "status_of"]
 
 Provenance: TypeAlias = Literal["reported", "derived", "estimated", "missing"]
@@ -108,6 +110,11 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost: Cost = Cost()
     marks: Marks = Marks()
 
+    @property
+    def provider(self) -> str | None:
+        """Whom it asked, by the name that OpenTelemetry has for it, or else the adapter's."""
+        return provider_of(self.origin)
+
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of one stream. `tracking_id` is unique, and sorts by time of creation (UUID version 7).
@@ -139,6 +146,11 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     events: int = 0
     attempts: tuple[AttemptRecord, ...] = ()
     traceparent: str | None = None
+
+    @property
+    def provider(self) -> str | None:
+        """Whose answer it is, by the name that OpenTelemetry has for it (`aws.bedrock`), or else the adapter's."""
+        return provider_of(self.origin)
 
     @property
     def cost(self) -> Decimal | None:

@@ -176,7 +176,7 @@ def test_a_whole_answer(kind):
     answer = Answer(WHOLE, headers=SSE | {"x-request-id": "r-1"})
     record = Ask(kind, answer).post().record
     assert (record.status, record.outcome) == ("SUCCESS", sc.Finish("stop", raw="stop"))
-    assert record.origin == sc.Origin(adapter="openai_chat", model="gpt-4o", host="api.openai.com")
+    assert record.origin == sc.Origin(adapter="openai", model="gpt-4o", host="api.openai.com")
     assert (record.answered_by, record.request_id) == ("gpt-4o-2024", "r-1")
     assert record.usage == sc.Usage(input_tokens=7, output_tokens=3)
     assert record.usage_sources == {"input_tokens": "reported", "output_tokens": "reported"}

@@ -18,7 +18,7 @@ from streamcore.tracking.clients.wires import WIRES, find
 from streamcore.tracking.record import Marks
 
 ADAPTERS = {
-    "chat_completions": "openai_chat",
+    "chat_completions": "openai_chat",  # wherever; at its own address it is `openai`
     "responses": "openai_responses",
     "messages": "anthropic",
     "generate_content": "gemini",
@@ -49,6 +49,8 @@ def endpoint_of(row, transport):
     if parts.hostname:
         found = find(WIRES, parts.hostname, parts.port, parts.path)
         name = name if found is None else found[0].name
+    elif name == "openai_chat":
+        name = "openai"
     root = urlsplit(sc.load(name).url or "https://localhost/v1")
     url = root._replace(scheme=parts.scheme or root.scheme, netloc=parts.netloc or root.netloc).geturl()
     return sc.Endpoint(name, model_of(row), key="sk-the-key", url=url, transport=transport)

@@ -22,8 +22,8 @@ def at(url, wires=WIRES):
 @pytest.mark.parametrize(
     ("url", "found"),
     [
-        ("https://api.openai.com/v1/chat/completions", ("openai_chat",)),
-        ("https://api.openai.com/v1/chat/completions/", ("openai_chat",)),
+        ("https://api.openai.com/v1/chat/completions", ("openai",)),
+        ("https://api.openai.com/v1/chat/completions/", ("openai",)),
         ("http://127.0.0.1:8000/v1/chat/completions", ("openai_chat",)),
         ("http://127.0.0.1:11434/v1/chat/completions", ("ollama_v1",)),
         ("http://localhost:11434/v1/chat/completions", ("ollama_v1",)),

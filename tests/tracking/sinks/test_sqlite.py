@@ -63,6 +63,7 @@ def test_a_record_is_a_row_with_what_is_asked_for_in_columns(sink, path):
         "failure": None,
         "adapter": "openai_chat",
         "model": "gpt-4o",
+        "provider": "openai",
         "host": "api.openai.com",
         "answered_by": "gpt-4o-2026",
         "request_id": "req_1",
@@ -159,7 +160,7 @@ def test_the_first_end_stays(sink, path):
 
 def test_a_batch_is_there_whole_or_not_at_all(sink, path, monkeypatch):
     sink.write([won(1)])
-    monkeypatch.setattr(module, "row", lambda record: [record.tracking_id] + [None] * 28)
+    monkeypatch.setattr(module, "row", lambda record: [record.tracking_id] + [None] * (len(module.COLUMNS) - 1))
     with pytest.raises(sqlite3.IntegrityError):
         sink.write([won(2)])
     monkeypatch.undo()

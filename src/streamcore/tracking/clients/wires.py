@@ -79,6 +79,7 @@ WIRES: Final = (
     _compatible("together", "api.together.ai", "api.together.xyz"),
     _compatible("xai", "x.ai"),
     _compatible("ollama_v1", "127.0.0.1:11434", "localhost:11434"),
+    _compatible("openai", "openai.com"),
     _compatible("openai_chat"),
     Wire(adapter="openai_responses", path="/responses", dialect="openai_responses"),
     Wire(adapter="anthropic", path="/v1/messages", dialect="anthropic"),

@@ -29,6 +29,7 @@ Row: TypeAlias = "dict[str, Cell]"
 FIELDS: Final[Mapping[str, str]] = {
     "model": "model",
     "answered-by": "answered_by",
+    "provider": "provider",
     "adapter": "adapter",
     "host": "host",
     "feature": "feature",
@@ -46,7 +47,18 @@ _LARGEST: Final = 2**63 - 1
 _NANO: Final = Decimal("1e-9")
 _LOW: Final = 32  # bits: a sum of halves does not overflow, whatever number some provider once gave
 _COLUMNS: Final = (
-    *("tracking_id", "status", "finish_reason", "failure", "adapter", "host", "model", "answered_by", "request_id"),
+    *(
+        "tracking_id",
+        "status",
+        "finish_reason",
+        "failure",
+        "provider",
+        "adapter",
+        "host",
+        "model",
+        "answered_by",
+        "request_id",
+    ),
     *("feature", "user", "conversation_id", "tags", "input_tokens", "output_tokens", "cache_read_tokens"),
     *("cache_write_tokens", "reasoning_tokens", "cost_known_nano", "cost_estimated_nano", "cost_provenance"),
     *("currency", "latency_ms", "streaming_duration_ms", "duration_ms", "record"),

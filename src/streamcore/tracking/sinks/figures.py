@@ -7,11 +7,11 @@ endless, so there is a limit on both: see `Bounded`.
 from __future__ import annotations
 
 import math
-import re
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from streamcore.events import Failure
+from streamcore.tracking.providers import provider_of
 from streamcore.tracking.record import AttemptRecord, Tokens
 
 if TYPE_CHECKING:
@@ -19,39 +19,11 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from streamcore.tracking.record import Context, Cost, Record
-    from streamcore.upstream import Origin
 
-__all__ = ["Bounded", "amounts", "attempts_of", "error_type", "label", "provider_of", "seconds", "shown"]
+__all__ = ["Bounded", "amounts", "attempts_of", "error_type", "label", "seconds", "shown"]
 
 LONGEST: Final = 128  # characters of a label
 COMBINATIONS: Final = 10  # times the limit of values
-
-_PROVIDERS: Final = {
-    "openai_chat": "openai",
-    "openai_responses": "openai",
-    "azure": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "xai": "x_ai",
-    "ollama_v1": "ollama",
-}
-_HOSTS: Final = {".openai.azure.com": "azure.ai.openai", "aiplatform.googleapis.com": "gcp.vertex_ai"}
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # of an adapter, and not the `repr` of an object
-
-
-def provider_of(origin: Origin | None) -> str | None:
-    """Who was asked, by the names of OpenTelemetry's `gen_ai.provider.name`; the adapter's own where it has none.
-
-    None of an adapter of one's own without a name, which is known by an address of memory.
-    """
-    if origin is None:
-        return None
-    for host, provider in _HOSTS.items():
-        if origin.host.endswith(host):
-            return provider
-    name = origin.adapter.rpartition(".")[2]
-    return _PROVIDERS.get(name, name) if _NAME.fullmatch(origin.adapter) else None
 
 
 def attempts_of(record: Record) -> tuple[AttemptRecord, ...]:

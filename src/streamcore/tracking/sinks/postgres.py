@@ -67,7 +67,8 @@ MIGRATIONS: Final = (
         duration_ms double precision,
         attempts jsonb NOT NULL,
         record jsonb NOT NULL,
-        stored bigint NOT NULL
+        stored bigint NOT NULL,
+        provider text
     )
     """,
     b"CREATE INDEX requests_created_at ON requests (created_at)",

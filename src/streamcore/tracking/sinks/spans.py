@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from streamcore.events import Failure, Finish
 
 from .conventions import OTHER
-from .figures import error_type, provider_of, shown
+from .figures import error_type, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,7 +152,7 @@ def _asked(what: Record | AttemptRecord, conventions: Sequence[Convention]) -> A
     """Who was asked, and who answered."""
     known: Attributes = {}
     for convention in conventions:
-        provider = provider_of(what.origin) or OTHER
+        provider = what.provider or OTHER
         known[convention.provider] = convention.providers.get(provider, provider)
     if what.origin is not None:
         known["gen_ai.request.model"] = shown(what.origin.model)

@@ -60,6 +60,7 @@ MIGRATIONS: Final = (
     "CREATE INDEX requests_created_at ON requests (created_at)",
     "ALTER TABLE requests ADD COLUMN stored INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX requests_stored ON requests (stored)",
+    "ALTER TABLE requests ADD COLUMN provider TEXT",  # NULL in rows that were there before
 )
 """What makes a file of one version one of the next. Only ever added to: `PRAGMA user_version` says how many are done."""
 

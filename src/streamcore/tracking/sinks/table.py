@@ -65,6 +65,7 @@ COLUMNS: Final[dict[str, Callable[[Record], Value]]] = {
     "status": lambda record: record.status,
     "finish_reason": lambda record: record.outcome.reason if isinstance(record.outcome, Finish) else None,
     "failure": lambda record: record.outcome.kind if isinstance(record.outcome, Failure) else None,
+    "provider": lambda record: record.provider,
     "adapter": lambda record: None if record.origin is None else record.origin.adapter,
     "model": lambda record: None if record.origin is None else record.origin.model,
     "host": lambda record: None if record.origin is None else record.origin.host,
