@@ -93,6 +93,7 @@ def test_every_event_comes_in_order_as_in_an_event_loop(at):
     assert events == HELLO
     assert (stream.outcome, stream.request_id, stream.warnings) == (HELLO[-1], "r-1", ())
     assert stream.statistics().events == len(HELLO)
+    assert stream.received == stream.statistics().bytes > 0
     assert stream.record is None
 
 

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 import streamcore as sc
+from fed import HELLO, Fed, turns
 from flow.said import BUSY, DOWN, NEVER, ROLE, ends, failed, says, text
 from streamcore.flow import hedge
 from streamcore.testing import Pause, ScriptedModel, virtual_time
@@ -211,3 +212,34 @@ def test_what_makes_no_sense_is_refused(models, after):
 
 async def test_one_model_is_enough():
     assert await text(hedge(ScriptedModel(says("Hi", after=3)), after=1)) == "Hi"
+
+
+class InHand(Fed):
+    """An upstream that is open, and has content, with the event; and the model that it answers for."""
+
+    def __init__(self, event):
+        super().__init__(HELLO[2:])
+        self.event = event
+
+    async def open(self, deadlines):
+        await self.event.wait()
+        return HELLO[:2]
+
+    def stream(self, request):
+        return sc.Stream(self)
+
+
+async def test_one_that_has_content_in_hand_right_after_another_is_closed_as_well():
+    event = anyio.Event()
+    models = InHand(event), InHand(event)
+    async with anyio.create_task_group() as group:
+
+        async def both():
+            await turns()
+            event.set()
+
+        group.start_soon(both)
+        async with hedge(*models, after=0).stream(sc.prompt("hi")) as stream:
+            assert sorted(model.closed for model in models) == [0, 1]
+            assert await stream.read() == HELLO[:2]
+    assert [model.closed for model in models] == [1, 1]
