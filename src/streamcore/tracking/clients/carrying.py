@@ -24,7 +24,7 @@ __all__ = ["is_ours", "kinds"]
 
 def is_ours(transport: object) -> bool:
     """Whether it is one that tells."""
-    return isinstance(transport, _Transport | _AsyncTransport)
+    return isinstance(transport, _Holder)
 
 
 @cache
@@ -39,7 +39,7 @@ def kinds(name: str) -> tuple[type[Any], type[Any]]:
     )
 
 
-class _Transport:
+class _Holder:
     stream: type[Any]
 
     def __init__(self, inner: Any, watch: Watch) -> None:
@@ -49,6 +49,8 @@ class _Transport:
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self).get("_inner"), name)
 
+
+class _Transport(_Holder):
     def handle_request(self, request: Any) -> Any:
         tap = self._watch.begin(request)
         if tap is None:
@@ -72,16 +74,7 @@ class _Transport:
         self._inner.__exit__(*exception)
 
 
-class _AsyncTransport:
-    stream: type[Any]
-
-    def __init__(self, inner: Any, watch: Watch) -> None:
-        self._inner = inner
-        self._watch = watch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self).get("_inner"), name)
-
+class _AsyncTransport(_Holder):
     async def handle_async_request(self, request: Any) -> Any:
         tap = self._watch.begin(request)
         if tap is None:

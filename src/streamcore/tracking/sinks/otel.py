@@ -13,7 +13,6 @@ count each attempt with whom it asked.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -21,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 from streamcore import __version__
 from streamcore.errors import LocalError
 from streamcore.events import Finish
-from streamcore.tracking.identity import begun_here
 
 from .conventions import CONVENTIONS, OTHER, SECONDS, TOKENS, modalities
 from .figures import Bounded, amounts, attempts_of, error_type, label, shown
 from .health import JOURNAL, SINK, numbers
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, MeterProvider, Observation
     from opentelemetry.trace import TracerProvider
 
-    from streamcore.tracking.ledger import Ledger
     from streamcore.tracking.record import AttemptRecord, Record
 
     from .conventions import Convention, Names
@@ -45,8 +43,6 @@ __all__ = ["OpenTelemetry"]
 _TYPES: Final = {"input_tokens": "input", "output_tokens": "output"}
 _LABELS: Final = {"model": "gen_ai.request.model", "answered_by": "gen_ai.response.model", "host": "server.address"}
 _SAID: Final = {"feature": "streamcore.feature", "user": "user.id", "conversation_id": "gen_ai.conversation.id"}
-
-_log: Final = logging.getLogger("streamcore.tracking")
 
 
 class _Instruments:
@@ -91,7 +87,7 @@ def _histogram(meter: Meter, name: str, unit: str, what: str) -> Histogram:
     return meter.create_histogram(name, unit, what, explicit_bucket_boundaries_advisory=buckets)
 
 
-class OpenTelemetry:
+class OpenTelemetry(Telemetry):
     """Makes spans and metrics of records, with the global providers or with those given.
 
     `names` are those of version 1.41.0 of the conventions (`latest`), of 1.36.0 (`older`), of both at once, or those that
@@ -118,6 +114,7 @@ class OpenTelemetry:
         adopted: bool = False,
         limit: int = 100,
     ) -> None:
+        super().__init__(adopted=adopted, defect="makes no span")
         if names not in CONVENTIONS:
             raise LocalError(f"names are one of {', '.join(CONVENTIONS)}, not {names!r}")
         self._conventions = conventions = CONVENTIONS[names]
@@ -129,7 +126,6 @@ class OpenTelemetry:
             raise LocalError("spans need OpenTelemetry: pip install streamcore[otel]") from error
         self._spans: Spans = spans.Spans(tracer_provider, __version__, schema, conventions, messages=messages)
         self._observation: type[Observation] = metrics.Observation
-        self._watched: dict[str, Ledger] = {}
         self._meter: Meter = metrics.get_meter("streamcore", __version__, meter_provider, schema)
         meter = self._meter
         # Where there are two conventions, their metrics have the same names.
@@ -138,38 +134,16 @@ class OpenTelemetry:
         self._attempts = meter.create_counter("streamcore.attempts", "{attempt}", "Requests made to providers.")
         self._gap = _histogram(meter, "streamcore.largest_gap", "s", "The longest wait after the first content.")
         self._names = _LABELS | {name: _SAID.get(name, f"streamcore.tag.{name}") for name in metric_attributes}
-        self._adopted = adopted
         self._bounded = Bounded(limit, OTHER)
-        self.failures = 0
-        self.skipped = 0
 
-    def write(self, records: Sequence[Record], /) -> None:
-        """Make a span of each, and count it. One that this fails for is left out, and does not fail the others."""
-        for record in records:
-            if not (self._adopted or record.status == "LOST" or begun_here(record.tracking_id)):
-                self.skipped += 1
-                continue
-            try:
-                self._measure(record, self._spans.make(record))
-            except Exception as error:  # noqa: BLE001 - the batch would come again, and be there twice
-                if self.failures == 0:
-                    _log.error("%s makes no span (%s)", record.tracking_id, type(error).__name__)
-                self.failures += 1
+    def _make(self, record: Record) -> None:
+        self._measure(record, self._spans.make(record))
 
-    def watch(self, ledger: Ledger, name: str = "") -> None:
-        """Show with every collection how a ledger does: its sinks and its journal. Several are told apart by their `name`.
-
-        Raises:
-            LocalError: A ledger of that name is watched already.
-        """
-        if name in self._watched:
-            raise LocalError(f"a ledger named {name!r} is watched already: give each a name")
-        self._watched[name] = ledger
-        if len(self._watched) == 1:
-            for number in (*SINK.values(), *JOURNAL.values()):
-                counter, gauge = self._meter.create_observable_counter, self._meter.create_observable_gauge
-                make = counter if number.kind == "counter" else gauge
-                make(f"streamcore.{number.name}", [partial(self._observe, number.name)], number.unit, number.help)
+    def _show(self) -> None:
+        for number in (*SINK.values(), *JOURNAL.values()):
+            counter, gauge = self._meter.create_observable_counter, self._meter.create_observable_gauge
+            make = counter if number.kind == "counter" else gauge
+            make(f"streamcore.{number.name}", [partial(self._observe, number.name)], number.unit, number.help)
 
     def _observe(self, wanted: str, _options: CallbackOptions) -> list[Observation]:
         return [

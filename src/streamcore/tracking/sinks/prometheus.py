@@ -6,17 +6,16 @@ written down when it died only what is `LOST` is counted: the rest it may have c
 
 from __future__ import annotations
 
-import logging
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore.errors import LocalError
 from streamcore.events import Failure
-from streamcore.tracking.identity import begun_here
 
 from .figures import Bounded, amounts, attempts_of, label, seconds
 from .health import JOURNAL, SINK, numbers
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +36,8 @@ RATE: Final = (1, 2, 5, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000)
 _OWN_LABELS: Final = frozenset({"status", "failure", "kind", "provenance", "currency", "ledger", "sink", "le"})
 _NAME: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
-_log: Final = logging.getLogger("streamcore.tracking")
 
-
-class Prometheus:
+class Prometheus(Telemetry):
     """Counts records in a registry, by default the one that prometheus_client's own pages show.
 
     `labels` are what the metrics are told apart by: `provider`, `model`, `answered_by`, `adapter`, `host`, `feature`,
@@ -64,6 +61,7 @@ class Prometheus:
         namespace: str = "streamcore",
         adopted: bool = False,
     ) -> None:
+        super().__init__(adopted=adopted, defect="is not counted")
         wrong = [name for name in (namespace, *labels) if not _NAME.fullmatch(name) or name in _OWN_LABELS]
         if wrong or len(set(labels)) < len(labels):
             raise LocalError(f"no names for Prometheus, taken or there twice: {', '.join(wrong or labels)}")
@@ -75,14 +73,10 @@ class Prometheus:
         self._registry: CollectorRegistry = self._library.REGISTRY if registry is None else registry
         self._namespace = namespace
         self._labels = tuple(labels)
-        self._adopted = adopted
         self._bounded = Bounded(limit, "other")
-        self._watched: dict[str, Ledger] = {}
-        self.failures = 0
-        self.skipped = 0
         self._made: list[Counter | Histogram] = []
         try:
-            self._make()
+            self._register()
         except ValueError as error:
             for metric in self._made:
                 self._registry.unregister(metric)
@@ -90,7 +84,7 @@ class Prometheus:
                 f"the registry has metrics of these names ({error}): share the sink, or give each a namespace"
             ) from error
 
-    def _make(self) -> None:
+    def _register(self) -> None:
         self._requests = self._counter("requests", "Streams that ended, and how.", "status")
         self._failed = self._counter("failures", "Streams that failed, by the kind of their failure.", "failure")
         self._attempts = self._counter("attempts", "Requests made to providers.", "status")
@@ -116,20 +110,7 @@ class Prometheus:
     def _where(self) -> dict[str, Any]:
         return {"namespace": self._namespace, "registry": self._registry}
 
-    def write(self, records: Sequence[Record], /) -> None:
-        """Count them. One that cannot be counted is left out, and does not fail the others."""
-        for record in records:
-            if not (self._adopted or record.status == "LOST" or begun_here(record.tracking_id)):
-                self.skipped += 1
-                continue
-            try:
-                self._count(record)
-            except Exception as error:  # noqa: BLE001 - the batch would come again, and be counted twice
-                if self.failures == 0:
-                    _log.error("%s is not counted (%s)", record.tracking_id, type(error).__name__)
-                self.failures += 1
-
-    def _count(self, record: Record) -> None:
+    def _make(self, record: Record) -> None:
         whole, marks = self._values(record, record), record.marks
         self._requests.labels(*whole, record.status).inc()
         if isinstance(record.outcome, Failure):
@@ -158,17 +139,8 @@ class Prometheus:
     def _values(self, what: Record | AttemptRecord, record: Record) -> tuple[str, ...]:
         return self._bounded([label(name, what, record.context) for name in self._labels])
 
-    def watch(self, ledger: Ledger, name: str = "") -> None:
-        """Show with every scrape how a ledger does: its sinks and its journal. Several are told apart by their `name`.
-
-        Raises:
-            LocalError: A ledger of that name is watched already.
-        """
-        if name in self._watched:
-            raise LocalError(f"a ledger named {name!r} is watched already: give each a name")
-        self._watched[name] = ledger
-        if len(self._watched) == 1:
-            self._registry.register(_Watch(self._families, self._namespace, self._watched))
+    def _show(self) -> None:
+        self._registry.register(_Watch(self._families, self._namespace, self._watched))
 
 
 def _of(histogram: Histogram, labels: tuple[str, ...]) -> Histogram:
