@@ -10,7 +10,7 @@ from pathlib import Path
 from streamcore.events import Finish, Usage
 from streamcore.tracking import carrier, delivery, journal
 from streamcore.tracking.journal import Journal
-from streamcore.tracking.ledger import Ledger
+from streamcore.tracking.ledger import Entry, Ledger
 from streamcore.tracking.record import Record
 from streamcore.tracking.sinks.postgres import PostgreSQL
 from streamcore.tracking.sinks.sqlite import SQLite
@@ -85,6 +85,32 @@ class Picky(Kept):
         if bad:
             self.faults.insert(0, ValueError("sk-secret"))
         super().write(records)
+
+
+class Book(Ledger):
+    """A ledger without threads. A stream that ends twice, or without having begun, is a failed test."""
+
+    def __init__(self):
+        self.begun = []
+        self.records = []
+
+    def begin(self, record):
+        self.begun.append(record)
+        return Entry(record, None)
+
+    def end(self, entry, record):
+        assert not entry.ended
+        assert entry.record in self.begun
+        assert entry.record.tracking_id == record.tracking_id
+        entry.ended = True
+        self.records.append(record)
+
+    @property
+    def record(self):
+        """The one record there is."""
+        [record] = self.records
+        assert len(self.begun) == 1
+        return record
 
 
 class Flaky:

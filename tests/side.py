@@ -1,4 +1,4 @@
-"""What the tests of tracked clients share: servers in memory for httpx and httpx2, and a ledger that is looked at."""
+"""What the tests of tracked clients share: servers in memory for httpx and httpx2."""
 
 from __future__ import annotations
 
@@ -6,35 +6,8 @@ import anyio
 import httpx
 import httpx2
 
-from streamcore.tracking.ledger import Entry, Ledger
-
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
 SSE = {"content-type": "text/event-stream"}
-
-
-class Book(Ledger):
-    """A ledger without threads. A stream that ends twice, or without having begun, is a failed test."""
-
-    def __init__(self):
-        self.begun = []
-        self.records = []
-
-    def begin(self, record):
-        self.begun.append(record)
-        return Entry(record, None)
-
-    def end(self, entry, record):
-        assert not entry.ended
-        assert entry.record in self.begun
-        entry.ended = True
-        self.records.append(record)
-
-    @property
-    def record(self):
-        """The one record there is."""
-        [record] = self.records
-        assert len(self.begun) == 1
-        return record
 
 
 class Answer:

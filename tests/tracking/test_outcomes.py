@@ -18,13 +18,13 @@ import pytest
 
 import streamcore as sc
 from faults.transcripts import BEGUN, CALL, START, USAGE, bedrock, block, made, stopped
+from ledgers import Book
 from streamcore.events import is_content
 from streamcore.flow import fallback, hedge, limit, retry
 from streamcore.flow.log import MemoryLog
 from streamcore.flow.resume import Resumable
 from streamcore.flow.tee import tee
 from streamcore.testing import Answer, Fault, FaultyTransport, read, virtual_time
-from streamcore.tracking.ledger import Ledger
 from streamcore.tracking.prices import Prices
 from streamcore_adapters import compatible
 
@@ -58,20 +58,6 @@ STOPS = {  # Amazon's words; the others' are those of the encoders
 def anyio_backend(request):
     """Time passes only when nobody has anything else to do."""
     return virtual_time(request.param)
-
-
-class Book(Ledger):
-    """A ledger in memory."""
-
-    def __init__(self):
-        self.begun, self.records = [], []
-
-    def begin(self, record):
-        self.begun.append(record)
-        return record
-
-    def end(self, entry, record):
-        self.records.append(record)
 
 
 class LeftError(Exception):

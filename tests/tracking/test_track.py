@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 import streamcore as sc
 from flow.said import BUSY, DOWN, NEVER
+from ledgers import Book
 from pieces import HEL, Pieces, over
 from streamcore.flow import fallback, hedge, limit, retry
 from streamcore.flow.tee import tee
 from streamcore.testing import EVENTS, Answer, Fault, FaultyTransport, Pause, ScriptedModel, lines, virtual_time
 from streamcore.tracking.context import context
 from streamcore.tracking.counting import Characters
-from streamcore.tracking.ledger import Ledger
 from streamcore.tracking.prices import Prices
 from streamcore.tracking.record import Context, Marks, Record
 from streamcore.tracking.track import track, tracking_id
@@ -38,21 +38,6 @@ WHOLE = [sc.Start("r", "m"), sc.TextDelta(0, "Hello, "), sc.TextDelta(0, "you"),
 def anyio_backend(request):
     """Time passes only when nobody has anything else to do."""
     return virtual_time(request.param)
-
-
-class Book(Ledger):
-    """A ledger in memory."""
-
-    def __init__(self):
-        self.begun, self.records = [], []
-
-    def begin(self, record):
-        self.begun.append(record)
-        return record
-
-    def end(self, entry, record):
-        assert entry.tracking_id == record.tracking_id
-        self.records.append(record)
 
 
 async def to_the_end(stream):

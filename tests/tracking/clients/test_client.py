@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamcore as sc
-from side import LIBRARIES, SSE, Answer, Book, client
+from ledgers import Book
+from side import LIBRARIES, SSE, Answer, client
 from streamcore.testing import serve
 from streamcore.testing.scripted import EVENTS
 from streamcore.testing.server import Answer as Script

@@ -10,7 +10,8 @@ import httpx
 import httpx2
 import pytest
 
-from side import SSE, Answer, Book, client
+from ledgers import Book
+from side import SSE, Answer, client
 from streamcore.tracking.clients import inflate, tap
 from streamcore.tracking.clients.client import tracked_client
 

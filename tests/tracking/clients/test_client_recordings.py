@@ -12,7 +12,8 @@ from msgspec import structs
 from support import params
 
 import streamcore as sc
-from side import Answer, Book, client
+from ledgers import Book
+from side import Answer, client
 from streamcore.tracking.clients.client import tracked_client
 from streamcore.tracking.clients.wires import WIRES, find
 from streamcore.tracking.record import Marks

@@ -12,8 +12,9 @@ import pytest
 from support import params
 
 import streamcore as sc
+from ledgers import Book
 from sdks import SDKS, Chat, Messages, Responses, aread, read, shown
-from side import LIBRARIES, Answer, Book, client
+from side import LIBRARIES, Answer, client
 from streamcore.testing import Answer as Script
 from streamcore.testing import Pause, serve
 

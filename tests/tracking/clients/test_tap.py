@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import streamcore as sc
-from side import Book
+from ledgers import Book
 from streamcore.redaction import NO_SECRETS
 from streamcore.tracking.clients import tap as module
 from streamcore.tracking.clients.tap import Tap
